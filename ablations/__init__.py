@@ -1,0 +1,20 @@
+"""A grid of factors becomes a table of trials.
+
+Contents, in the order in which the data flows:
+
+    levels          names of factors, their levels and settings, and of tasks
+    design          study file -> cells -> trials
+    streams         every random number comes from a named stream
+    tasks           data as tensors on the device
+    layers          layers that hold M trials, beside their plain `nn.Module`
+    network         a cell's network: one description, two forms
+    losses          what is minimised, what is reported
+    optimizers      update rules with one hyperparameter per trial
+    regularisation  penalties, noise, augmentation and schedules
+    stacking        trials of equal shape, grouped
+    training        one stack, trained to the end
+    records         sealed records, and the CSV files collected from them
+    workers         processes that train, supervised
+    running         which stacks are missing, who trains them, progress, resume
+    provenance      commit, versions, machine
+"""

@@ -1,0 +1,342 @@
+"""A study becomes cells, and cells become trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any, Literal
+
+from ablations.levels import (
+    CLASSIFICATION_LOSSES,
+    FACTORS,
+    REGRESSION_LOSSES,
+    Level,
+    Named,
+    Scalar,
+    TaskKind,
+    Value,
+    task_kind,
+    text,
+)
+
+Stage = Literal["tuning", "final"]
+FIRST_TUNING_SEED = 1000  # final seeds count from 0, so the two never meet
+
+
+class DesignError(ValueError):
+    """A study file asks for something that cannot be run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One network and its training recipe on one task; only seed and rate are left to choose.
+
+    The defaults are the baseline, so an ablation is spelled `replace(baseline, depth=0)`.
+    """
+
+    task: str
+    activation: Level = Level("relu")
+    optimizer: Level = Level("adam")
+    depth: int = 2  # hidden layers, or convolution blocks
+    width: int = 32  # units per hidden layer, or channels
+    residual: bool = False
+    network: Level = Level("mlp")
+    pooling: Level = Level("max")
+    init: Level = Level("torch")
+    norm: Level = Level("default")
+    regularisation: Level = Level("none")
+    loss: Level = Level("default")
+    minibatch: int | str = "full"
+    train_size: int | str = "all"
+    schedule: Level = Level("constant")
+    augmentation: Level = Level("none")
+
+    def value(self, factor: str) -> Value:
+        """The level of one factor."""
+        value: Value = getattr(self, factor)
+        return value
+
+    def settings(self, factor: str) -> dict[str, Scalar]:
+        """Every setting of a named factor's level, the defaults included."""
+        kind, level = FACTORS[factor], self.value(factor)
+        assert isinstance(kind, Named) and isinstance(level, Level)
+        return kind.settings(level)
+
+    def texts(self) -> dict[str, str]:
+        """All fifteen levels as they stand in the CSV files."""
+        return {factor: text(self.value(factor)) for factor in FACTORS}
+
+    def resolved(self) -> dict[str, Any]:
+        """All fifteen levels with every setting spelled out: what a record is keyed by."""
+        return {
+            factor: {"name": level.name, **self.settings(factor)}
+            if isinstance(level := self.value(factor), Level)
+            else level
+            for factor in FACTORS
+        }
+
+
+def baseline_cell(task: str, values: Mapping[str, Value]) -> Cell:
+    """The baseline of a task with some of its levels replaced."""
+    chosen: dict[str, Any] = dict(values)
+    return resolve_defaults(replace(Cell(task=task), **chosen))
+
+
+def resolve_defaults(cell: Cell) -> Cell:
+    """Replace `default` by what it stands for in this cell."""
+    kind = task_kind(cell.task)
+    norm, loss = cell.norm, cell.loss
+    if norm.name == "default":
+        norm = Level(_norm_of(cell))
+    if loss.name == "default":
+        loss = Level("cross_entropy" if kind.kind == "classification" else "mse")
+    return replace(cell, norm=norm, loss=loss)
+
+
+def _norm_of(cell: Cell) -> str:
+    asked = {"batch_norm": "batch", "layer_norm": "layer"}.get(cell.regularisation.name)
+    return asked or ("batch" if cell.network.name == "cnn" and cell.depth > 0 else "none")
+
+
+def canonical(cell: Cell) -> Cell:
+    """The cell that is trained: levels that cannot matter are set to their defaults.
+
+    Two cells describe the same network exactly when their canonical cells are equal:
+    a linear model (depth 0) has no width, activation, norm or dropout, and
+    `nll` after `log_softmax` is `cross_entropy`.
+    """
+    changes: dict[str, Any] = {}
+    if cell.regularisation.name in {"batch_norm", "layer_norm"}:
+        changes["regularisation"] = Level("none")  # the norm says it already
+    if cell.loss.name == "nll":
+        changes["loss"] = Level("cross_entropy")
+    if cell.network.name == "mlp" or cell.depth == 0:
+        changes["pooling"] = Level("max")
+    if cell.depth < 2 or cell.network.name == "cnn":
+        changes["residual"] = False
+    if cell.depth == 0:
+        changes |= {"activation": Level("identity"), "width": 1, "network": Level("mlp")}
+        changes["norm"] = Level("none")
+        if cell.regularisation.name == "dropout":
+            changes["regularisation"] = Level("none")
+    return replace(cell, **changes)
+
+
+def objection(cell: Cell) -> str | None:
+    """Why a cell cannot be trained on its task, with the remedy; None if it can."""
+    kind = task_kind(cell.task)
+    losses = CLASSIFICATION_LOSSES if kind.kind == "classification" else REGRESSION_LOSSES
+    asked = cell.regularisation.name
+    if cell.loss.name not in {*losses, "default"}:
+        return f"loss {text(cell.loss)!r} is not for {kind.kind}; choose from {', '.join(losses)}"
+    if asked == "label_smoothing" and kind.kind != "classification":
+        return "regularisation 'label_smoothing' needs classes"
+    if kind.family != "images":
+        if cell.network.name == "cnn":
+            return "network 'cnn' needs images"
+        if cell.augmentation.name != "none":
+            return f"augmentation {text(cell.augmentation)!r} needs images"
+    return _double_setting(cell) or _too_small(cell, kind)
+
+
+def _double_setting(cell: Cell) -> str | None:
+    asked = cell.regularisation.name
+    norm = {"batch_norm": "batch", "layer_norm": "layer"}.get(asked)
+    if norm and cell.norm.name not in {"default", norm}:
+        return (
+            f"regularisation {asked!r} and norm {cell.norm.name!r} set the norm in two ways; "
+            "leave one of them out"
+        )
+    if asked == "weight_decay" and cell.settings("optimizer")["weight_decay"] != 0:
+        return (
+            f"regularisation {text(cell.regularisation)!r} and optimizer {text(cell.optimizer)!r} "
+            "set the weight decay in two ways; leave one of them out"
+        )
+    return None
+
+
+def _too_small(cell: Cell, kind: TaskKind) -> str | None:
+    if cell.minibatch == 1 and resolve_defaults(cell).norm.name == "batch":
+        return "batch norm has no variance in a minibatch of 1; use layer norm or larger minibatches"
+    if cell.network.name == "cnn" and kind.input_shape is not None:
+        blocks = min(kind.input_shape[1:]).bit_length() - 1
+        if cell.depth > blocks:
+            return f"depth {cell.depth} halves the image away; a cnn here has at most {blocks} blocks"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """Something the study varies on purpose. The first level is the baseline."""
+
+    name: str
+    levels: tuple[Value, ...]
+
+    @property
+    def baseline(self) -> Value:
+        """The level that the others are compared with."""
+        return self.levels[0]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """A task with every setting resolved, and the levels that do not apply to it."""
+
+    name: str
+    settings: tuple[tuple[str, Scalar], ...]
+    split: tuple[float, float, float] | Literal["none"]
+    skip: tuple[tuple[str, str], ...] = ()  # (factor, level as text)
+
+    @property
+    def kind(self) -> TaskKind:
+        """What is known of the task before its data are loaded."""
+        return task_kind(self.name)
+
+    def identity(self) -> dict[str, Any]:
+        """All that changes the task's data."""
+        return {"name": self.name, "split": self.split, **dict(self.settings)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The learning rates that tuning may choose from, in the order of the file.
+
+    Either one list for every cell (`by` is None), one list per level of the factor `by`,
+    or those that another study chose (`source`), matched by the levels of `by`.
+    """
+
+    values: tuple[tuple[str, tuple[float, ...]], ...]
+    by: str | None = None
+    source: str | None = None
+
+    def of(self, cell: Cell) -> tuple[float, ...]:
+        """The rates to try for one cell."""
+        level = "" if self.by is None else text(cell.value(self.by))
+        return dict(self.values)[level]
+
+    def tunes(self, cell: Cell) -> bool:
+        """Whether this study has a rate to choose for the cell."""
+        return self.source is None and len(self.of(cell)) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A cell trained once from one seed; the rate of a final trial may be chosen later."""
+
+    name: str
+    cell: Cell
+    stage: Stage
+    seed: int
+    learning_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One question, with everything needed to answer it. Made by `load_study`."""
+
+    name: str
+    group: str
+    question: str
+    design: Literal["full-factorial", "leave-one-out"]
+    profile: str
+    tasks: tuple[TaskSpec, ...]
+    factors: tuple[Factor, ...]
+    rates: Rates
+    fixed: tuple[tuple[str, Value], ...]
+    steps: int | None
+    epochs: int | None
+    evaluations: int
+    seeds: int
+    tuning_seeds: int
+    seed: int
+    claims: tuple[dict[str, Any], ...] = field(default=())
+    published: tuple[dict[str, Any], ...] = field(default=())
+    responses: tuple[tuple[str, str], ...] = ()  # (task, column), where the study says
+
+    def task(self, name: str) -> TaskSpec:
+        """One of the study's tasks."""
+        return next(task for task in self.tasks if task.name == name)
+
+    def response(self, task: TaskSpec) -> str:
+        """The column of trials.csv that is analysed."""
+        part = "train" if task.split == "none" else "test"
+        measure = "accuracy" if task.kind.kind == "classification" else "r2"
+        return dict(self.responses).get(task.name, f"{part}_{measure}")
+
+
+def cells_of(study: Study, task: TaskSpec) -> list[Cell]:
+    """The cells of a study on one task, those that do not apply to the task left out."""
+    baseline: dict[str, Value] = dict(study.fixed)
+    baseline |= {factor.name: factor.baseline for factor in study.factors}
+    combinations = DESIGNS[study.design](study.factors)
+    skipped = set(task.skip)
+    return [
+        baseline_cell(task.name, baseline | levels)
+        for levels in combinations
+        if not any((name, text(level)) in skipped for name, level in levels.items())
+    ]
+
+
+def full_factorial(factors: tuple[Factor, ...]) -> list[dict[str, Value]]:
+    """Every combination of levels; the last factor varies fastest."""
+    names = [factor.name for factor in factors]
+    grid = product(*(factor.levels for factor in factors))
+    return [dict(zip(names, levels, strict=True)) for levels in grid]
+
+
+def leave_one_out(factors: tuple[Factor, ...]) -> list[dict[str, Value]]:
+    """The baseline, then each cell that departs from it in exactly one factor."""
+    baseline = {factor.name: factor.baseline for factor in factors}
+    departures = [
+        baseline | {factor.name: level} for factor in factors for level in factor.levels[1:]
+    ]
+    return [baseline, *departures]
+
+
+DESIGNS = {"full-factorial": full_factorial, "leave-one-out": leave_one_out}
+
+
+def distinct_cells(cells: list[Cell]) -> dict[Cell, Cell]:
+    """Each cell with the first one that describes the same network (mostly itself)."""
+    first: dict[Cell, Cell] = {}
+    return {cell: first.setdefault(canonical(cell), cell) for cell in cells}
+
+
+def trained_cells(study: Study, task: TaskSpec) -> list[Cell]:
+    """The cells that are trained: the first of those that describe the same network."""
+    return [cell for cell, shown in distinct_cells(cells_of(study, task)).items() if cell is shown]
+
+
+def cell_name(study: Study, cell: Cell) -> str:
+    """The cell's levels of the study's factors: `activation=relu,depth=2`."""
+    return ",".join(f"{f.name}={text(cell.value(f.name))}" for f in study.factors)
+
+
+def trial_name(
+    study: Study, cell: Cell, stage: Stage, seed: int, learning_rate: float | None
+) -> str:
+    """One readable name for a trial, the same in every file."""
+    rate = f"learning_rate={learning_rate!r}/" if stage == "tuning" else ""
+    return f"{cell.task}/{cell_name(study, cell)}/{stage}/{rate}seed={seed}"
+
+
+def trials_of(study: Study) -> Iterator[Trial]:
+    """Every trial of a study, tuning before final, in the order of trials.csv."""
+    for task in study.tasks:
+        for cell in trained_cells(study, task):
+            rates = study.rates.of(cell)
+            if study.rates.tunes(cell):
+                for rate in rates:
+                    for seed in tuning_seeds(study):
+                        name = trial_name(study, cell, "tuning", seed, rate)
+                        yield Trial(name, cell, "tuning", seed, rate)
+            chosen = rates[0] if study.rates.source is None and len(rates) == 1 else None
+            for seed in range(study.seeds):
+                name = trial_name(study, cell, "final", seed, chosen)
+                yield Trial(name, cell, "final", seed, chosen)
+
+
+def tuning_seeds(study: Study) -> range:
+    """Seeds that choose the rate; no final trial uses them."""
+    return range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + study.tuning_seeds)

@@ -1,0 +1,356 @@
+"""Layers that hold M trials, each beside its plain `torch.nn` module.
+
+A layer is frozen data with three readings: the parameters it needs, the `nn.Module` a
+user would write, and `stacked`, which applies M of them at once. Between fully connected
+layers the M trials lie features first, (M, H, N), because `baddbmm` is fastest so
+(PERFORMANCE.md); between convolutions they lie (M, N, C, H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ablations.levels import Scalar
+
+Values = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One tensor of a layer, for one trial."""
+
+    shape: tuple[int, ...]
+    role: str  # weight, bias, scale, slope: only weights are penalised
+    start: float | None = None  # a constant start; None: drawn by the network's init
+    fan_in: int = 0
+    fan_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a forward pass knows besides values.
+
+    `uniform(shape)` draws (M, *shape) numbers in [0, 1) from each trial's own stream.
+    """
+
+    training: bool
+    dropout: Tensor | None = None  # (M,) rates
+    uniform: Callable[[tuple[int, ...]], Tensor] | None = None
+
+
+EVALUATION = Context(training=False)
+
+
+class Layer(Protocol):
+    """A layer in its three readings."""
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Trained tensors by name."""
+
+    def buffers(self) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Tensors that are kept but not trained: shape and start."""
+
+    def module(self) -> nn.Module:
+        """The plain layer."""
+
+    def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
+        """M layers at once."""
+
+
+class _Fixed:
+    """A layer with nothing to learn and nothing to remember."""
+
+    __slots__ = ()
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {}
+
+    def buffers(self) -> dict[str, tuple[tuple[int, ...], float]]:
+        return {}
+
+
+def stacked_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Apply M affine maps, each to its own inputs.
+
+    Shapes:
+        x       (M, D, N)   M trials, D inputs, N examples: features first
+        weight  (M, H, D)   as in `torch.nn.Linear`
+        bias    (M, H)
+        result  (M, H, N)
+    """
+    if bias is None:
+        return torch.bmm(weight, x)
+    return torch.baddbmm(bias.unsqueeze(2), weight, x)
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A fully connected layer."""
+
+    inputs: int
+    outputs: int
+    bias: bool = True
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Weight (outputs, inputs) and bias (outputs,)."""
+        fans = {"fan_in": self.inputs, "fan_out": self.outputs}
+        weight = Parameter((self.outputs, self.inputs), "weight", **fans)
+        bias = {"bias": Parameter((self.outputs,), "bias", **fans)} if self.bias else {}
+        return {"weight": weight} | bias
+
+    def buffers(self) -> dict[str, tuple[tuple[int, ...], float]]:
+        """None."""
+        return {}
+
+    def module(self) -> nn.Module:
+        """`nn.Linear`."""
+        return nn.Linear(self.inputs, self.outputs, bias=self.bias)
+
+    def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
+        """(M, D, N) to (M, H, N)."""
+        return stacked_linear(x, values["weight"], values.get("bias"))
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """A 2-d convolution that keeps the size of the image, stride 1."""
+
+    inputs: int
+    outputs: int
+    kernel: int
+    bias: bool = True
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Weight (outputs, inputs, k, k) and bias (outputs,)."""
+        area = self.kernel**2
+        fans = {"fan_in": self.inputs * area, "fan_out": self.outputs * area}
+        shape = (self.outputs, self.inputs, self.kernel, self.kernel)
+        bias = {"bias": Parameter((self.outputs,), "bias", **fans)} if self.bias else {}
+        return {"weight": Parameter(shape, "weight", **fans)} | bias
+
+    def buffers(self) -> dict[str, tuple[tuple[int, ...], float]]:
+        """None."""
+        return {}
+
+    def module(self) -> nn.Module:
+        """`nn.Conv2d`."""
+        return nn.Conv2d(self.inputs, self.outputs, self.kernel, padding="same", bias=self.bias)
+
+    def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
+        """(M, N, C, H, W) to (M, N, C', H, W), one trial after the other.
+
+        On a CPU a grouped convolution over the M trials gains nothing, and its bytes
+        would depend on M.
+        """
+        weights = values["weight"].unbind()
+        biases = values["bias"].unbind() if self.bias else [None] * len(weights)
+        each = zip(x.unbind(), weights, biases, strict=True)
+        return torch.stack([F.conv2d(x_m, w, b, padding="same") for x_m, w, b in each])
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm:
+    """Batch normalisation of features or of image channels."""
+
+    features: int
+    image: bool = False
+    epsilon: float = 1e-5
+    momentum: float = 0.1
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Scale and shift, as in `nn.BatchNorm1d`."""
+        return {
+            "weight": Parameter((self.features,), "scale", 1.0),
+            "bias": Parameter((self.features,), "bias", 0.0),
+        }
+
+    def buffers(self) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Running mean and variance."""
+        return {"running_mean": ((self.features,), 0.0), "running_var": ((self.features,), 1.0)}
+
+    def module(self) -> nn.Module:
+        """`nn.BatchNorm1d` or `nn.BatchNorm2d`."""
+        return nn.BatchNorm2d(self.features) if self.image else nn.BatchNorm1d(self.features)
+
+    def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
+        """Normalise by the minibatch in training, by the running statistics otherwise."""
+        if self.image:
+            names = ("running_mean", "running_var", "weight", "bias")
+            each = zip(x.unbind(), *(values[name].unbind() for name in names), strict=True)
+            settings = {"training": context.training, "momentum": self.momentum}
+            return torch.stack([F.batch_norm(*one, eps=self.epsilon, **settings) for one in each])
+        if context.training:
+            variance, mean = torch.var_mean(x, dim=2, correction=0)  # (M, F)
+            self._remember(x, mean.detach(), variance.detach(), values)
+        else:
+            mean, variance = values["running_mean"], values["running_var"]
+        scale = values["weight"] * torch.rsqrt(variance + self.epsilon)
+        shift = values["bias"] - mean * scale
+        return x * scale[..., None] + shift[..., None]
+
+    def _remember(self, x: Tensor, mean: Tensor, variance: Tensor, values: Values) -> None:
+        count = x.numel() // mean.numel()
+        unbiased = variance * (count / max(count - 1, 1))
+        with torch.no_grad():
+            values["running_mean"].lerp_(mean, self.momentum)
+            values["running_var"].lerp_(unbiased, self.momentum)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm:
+    """Layer normalisation: over the features of one example, or over a whole image."""
+
+    features: int
+    image: bool = False
+    epsilon: float = 1e-5
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Scale and shift per feature or channel."""
+        return {
+            "weight": Parameter((self.features,), "scale", 1.0),
+            "bias": Parameter((self.features,), "bias", 0.0),
+        }
+
+    def buffers(self) -> dict[str, tuple[tuple[int, ...], float]]:
+        """None."""
+        return {}
+
+    def module(self) -> nn.Module:
+        """`nn.LayerNorm`, or for images `nn.GroupNorm` with one group."""
+        return nn.GroupNorm(1, self.features) if self.image else nn.LayerNorm(self.features)
+
+    def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
+        """Normalise each example by its own mean and variance."""
+        dims = (2, 3, 4) if self.image else (1,)
+        spread = (slice(None), None, slice(None), None, None) if self.image else (..., None)
+        variance, mean = torch.var_mean(x, dim=dims, correction=0, keepdim=True)
+        normal = (x - mean) * torch.rsqrt(variance + self.epsilon)
+        return normal * values["weight"][spread] + values["bias"][spread]
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """An elementwise function; `prelu` learns its slope."""
+
+    name: str
+    settings: tuple[tuple[str, Scalar], ...] = ()
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The slope of `prelu`, else nothing."""
+        if self.name != "prelu":
+            return {}
+        return {"weight": Parameter((1,), "slope", float(dict(self.settings)["start"]))}
+
+    def buffers(self) -> dict[str, tuple[tuple[int, ...], float]]:
+        """None."""
+        return {}
+
+    def module(self) -> nn.Module:
+        """The class in `torch.nn`."""
+        return MODULES[self.name](dict(self.settings))
+
+    def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
+        """The same function on M trials at once."""
+        if self.name == "prelu":
+            slope = values["weight"].view(-1, *[1] * (x.dim() - 1))
+            return torch.where(x > 0, x, slope * x)
+        return FUNCTIONS[self.name](x, dict(self.settings))
+
+
+FUNCTIONS: dict[str, Callable[[Tensor, Mapping[str, Scalar]], Tensor]] = {
+    "identity": lambda x, _: x,
+    "relu": lambda x, _: F.relu(x),
+    "leaky_relu": lambda x, s: F.leaky_relu(x, float(s["negative_slope"])),
+    "elu": lambda x, s: F.elu(x, float(s["alpha"])),
+    "selu": lambda x, _: F.selu(x),
+    "celu": lambda x, s: F.celu(x, float(s["alpha"])),
+    "gelu": lambda x, _: F.gelu(x),
+    "silu": lambda x, _: F.silu(x),
+    "mish": lambda x, _: F.mish(x),
+    "softplus": lambda x, s: F.softplus(x, float(s["beta"])),
+    "softsign": lambda x, _: F.softsign(x),
+    "tanh": lambda x, _: torch.tanh(x),
+    "sigmoid": lambda x, _: torch.sigmoid(x),
+    "hardtanh": lambda x, _: F.hardtanh(x),
+    "hardswish": lambda x, _: F.hardswish(x),
+    "hardshrink": lambda x, s: F.hardshrink(x, float(s["threshold"])),
+    "softshrink": lambda x, s: F.softshrink(x, float(s["threshold"])),
+    "tanhshrink": lambda x, _: F.tanhshrink(x),
+}
+
+MODULES: dict[str, Callable[[Mapping[str, Scalar]], nn.Module]] = {
+    "identity": lambda _: nn.Identity(),
+    "relu": lambda _: nn.ReLU(),
+    "leaky_relu": lambda s: nn.LeakyReLU(float(s["negative_slope"])),
+    "prelu": lambda s: nn.PReLU(init=float(s["start"])),
+    "elu": lambda s: nn.ELU(float(s["alpha"])),
+    "selu": lambda _: nn.SELU(),
+    "celu": lambda s: nn.CELU(float(s["alpha"])),
+    "gelu": lambda _: nn.GELU(),
+    "silu": lambda _: nn.SiLU(),
+    "mish": lambda _: nn.Mish(),
+    "softplus": lambda s: nn.Softplus(float(s["beta"])),
+    "softsign": lambda _: nn.Softsign(),
+    "tanh": lambda _: nn.Tanh(),
+    "sigmoid": lambda _: nn.Sigmoid(),
+    "hardtanh": lambda _: nn.Hardtanh(),
+    "hardswish": lambda _: nn.Hardswish(),
+    "hardshrink": lambda s: nn.Hardshrink(float(s["threshold"])),
+    "softshrink": lambda s: nn.Softshrink(float(s["threshold"])),
+    "tanhshrink": lambda _: nn.Tanhshrink(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(_Fixed):
+    """Zero each unit with a probability of its trial's own, and scale up the rest."""
+
+    rate: float
+
+    def module(self) -> nn.Module:
+        """`nn.Dropout`."""
+        return nn.Dropout(self.rate)
+
+    def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
+        """In training, masks come from each trial's own stream; the identity otherwise."""
+        if not context.training:
+            return x
+        assert context.dropout is not None and context.uniform is not None
+        rate = context.dropout.view(-1, *[1] * (x.dim() - 1))
+        keep = context.uniform(tuple(x.shape[1:])) >= rate
+        return x * (keep / (1 - rate))
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(_Fixed):
+    """Halve an image: the maximum or the average of 2 x 2 pixels."""
+
+    name: str
+
+    def module(self) -> nn.Module:
+        """`nn.MaxPool2d(2)` or `nn.AvgPool2d(2)`."""
+        return nn.MaxPool2d(2) if self.name == "max" else nn.AvgPool2d(2)
+
+    def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
+        """(M, N, C, H, W) to (M, N, C, H // 2, W // 2)."""
+        pool = F.max_pool2d if self.name == "max" else F.avg_pool2d
+        return pool(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(_Fixed):
+    """From examples as they are stored to features first."""
+
+    def module(self) -> nn.Module:
+        """`nn.Flatten`."""
+        return nn.Flatten()
+
+    def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
+        """(M, N, ...) to (M, D, N)."""
+        return x.flatten(2).transpose(1, 2)

@@ -1,0 +1,117 @@
+"""What is minimised, and what is reported of a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ablations.design import Cell
+
+StackedLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def stacked_loss(cell: Cell, *, smoothing: bool = True) -> StackedLoss:
+    """The loss of M trials at once, each the mean over its own examples.
+
+    Shapes of its arguments and result:
+        outputs  (M, C, N)
+        targets  (M, N) classes, or (M, C, N) numbers
+        result   (M,)
+
+    Args:
+        cell: says the loss, and the label smoothing if that is its regularisation.
+        smoothing: False for the loss that is reported, which is never smoothed.
+    """
+    settings = cell.settings("loss")
+    smooth = label_smoothing(cell) if smoothing else 0.0
+    match cell.loss.name:
+        case "cross_entropy" | "nll":
+            return lambda outputs, targets: F.cross_entropy(
+                outputs, targets, reduction="none", label_smoothing=smooth
+            ).mean(1)
+        case "bce":
+            return lambda outputs, targets: F.binary_cross_entropy_with_logits(
+                outputs, one_hot(outputs, targets, smooth), reduction="none"
+            ).mean((1, 2))
+        case "mse":
+            return lambda outputs, targets: (
+                (outputs - one_hot(outputs, targets, smooth)).square().mean((1, 2))
+            )
+        case "l1":
+            return lambda outputs, targets: (outputs - targets).abs().mean((1, 2))
+        case "huber":
+            delta = float(settings["delta"])
+            return lambda outputs, targets: F.huber_loss(
+                outputs, targets, reduction="none", delta=delta
+            ).mean((1, 2))
+        case name:
+            raise ValueError(f"no stacked loss for {name!r}; resolve the cell's defaults first")
+
+
+def plain_loss(cell: Cell) -> nn.Module:
+    """The loss as a user would write it, on (N, C) outputs and (N,) classes or (N, C) numbers."""
+    settings = cell.settings("loss")
+    match cell.loss.name:
+        case "cross_entropy" | "nll":
+            return nn.CrossEntropyLoss(label_smoothing=label_smoothing(cell))
+        case "bce":
+            return OneHotLoss(nn.BCEWithLogitsLoss(), label_smoothing(cell))
+        case "mse":
+            return OneHotLoss(nn.MSELoss(), label_smoothing(cell))
+        case "l1":
+            return nn.L1Loss()
+        case "huber":
+            return nn.HuberLoss(delta=float(settings["delta"]))
+        case name:
+            raise ValueError(f"no loss {name!r}; resolve the cell's defaults first")
+
+
+class OneHotLoss(nn.Module):
+    """A loss on numbers, applied to one-hot classes (and as it is to numbers)."""
+
+    def __init__(self, loss: nn.Module, smoothing: float) -> None:
+        super().__init__()
+        self.loss, self.smoothing = loss, smoothing
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean over examples and outputs."""
+        if not targets.is_floating_point():
+            targets = F.one_hot(targets, outputs.shape[1]).to(outputs)
+            targets = targets * (1 - self.smoothing) + self.smoothing / outputs.shape[1]
+        result: Tensor = self.loss(outputs, targets)
+        return result
+
+
+def label_smoothing(cell: Cell) -> float:
+    """The amount, 0 unless it is the cell's regularisation."""
+    if cell.regularisation.name != "label_smoothing":
+        return 0.0
+    return float(cell.settings("regularisation")["amount"])
+
+
+def one_hot(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Classes (M, N) as (M, C, N) numbers, smoothed towards 1/C; numbers stay as they are."""
+    if targets.is_floating_point():
+        return targets
+    classes = outputs.shape[1]
+    target = torch.zeros_like(outputs).scatter_(1, targets.unsqueeze(1), 1 - smoothing)
+    return target + smoothing / classes if smoothing else target
+
+
+def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Share of right classes: (M, C, N) and (M, N) to (M,), in float64."""
+    return (outputs.argmax(1) == targets).double().mean(1)
+
+
+def r2(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Coefficient of determination, 1 - SSE / SST: (M, C, N) twice to (M,), in float64.
+
+    Constant targets give NaN: there is no variance to explain.
+    """
+    outputs, targets = outputs.double(), targets.double()
+    residual = (targets - outputs).square().sum((1, 2))
+    total = (targets - targets.mean(2, keepdim=True)).square().sum((1, 2))
+    return torch.where(total > 0, 1 - residual / total, torch.nan)

@@ -1,0 +1,259 @@
+"""A cell's network: one description, two forms that agree.
+
+`describe` turns a cell into blocks of layers. From the same description come the plain
+`nn.Module` a user would write (`plain_network`) and M of them at once (`stacked_forward`),
+with the same parameter names, so that one trial of a stack loads into the module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ablations.design import Cell, canonical
+from ablations.layers import (
+    Activation,
+    BatchNorm,
+    Context,
+    Convolution,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    Linear,
+    Parameter,
+    Pool,
+)
+from ablations.levels import Scalar
+from ablations.streams import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Named layers in a row; a residual block adds its input to its output."""
+
+    name: str
+    layers: tuple[tuple[str, Layer], ...]
+    residual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The description both forms are built from."""
+
+    blocks: tuple[Block, ...]
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Trained tensors of one trial by their name in `nn.Module.state_dict`."""
+        return {
+            f"{block.name}.{layer_name}.{name}": parameter
+            for block in self.blocks
+            for layer_name, layer in block.layers
+            for name, parameter in layer.parameters().items()
+        }
+
+    def buffers(self) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Running statistics of one trial: shape and start."""
+        return {
+            f"{block.name}.{layer_name}.{name}": buffer
+            for block in self.blocks
+            for layer_name, layer in block.layers
+            for name, buffer in layer.buffers().items()
+        }
+
+
+def describe(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
+    """The network of a cell on examples of `input_shape`, with `outputs` outputs."""
+    cell = canonical(cell)
+    if cell.network.name == "cnn":
+        return _cnn(cell, input_shape, outputs)
+    return _mlp(cell, math.prod(input_shape), outputs)
+
+
+def _mlp(cell: Cell, inputs: int, outputs: int) -> Network:
+    blocks = [Block("input", (("flatten", Flatten()),))]
+    for n in range(cell.depth):
+        linear = Linear(inputs, cell.width, bias=cell.norm.name == "none")
+        layers = [("linear", linear), *_after(cell, cell.width, image=False)]
+        blocks.append(Block(f"hidden{n}", tuple(layers), cell.residual and inputs == cell.width))
+        inputs = cell.width
+    blocks.append(Block("output", (("linear", Linear(inputs, outputs)),)))
+    return Network(tuple(blocks))
+
+
+def _cnn(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
+    channels, height, width = input_shape
+    kernel = int(cell.settings("network")["kernel"])
+    blocks = []
+    for n in range(cell.depth):
+        convolution = Convolution(channels, cell.width, kernel, bias=cell.norm.name == "none")
+        pool = ("pool", Pool(cell.pooling.name))
+        after = _after(cell, cell.width, image=True)
+        dropout = [layer for layer in after if layer[0] == "dropout"]
+        before_pool = [layer for layer in after if layer[0] != "dropout"]
+        layers = [("convolution", convolution), *before_pool, pool, *dropout]
+        blocks.append(Block(f"hidden{n}", tuple(layers)))
+        channels, height, width = cell.width, height // 2, width // 2
+    blocks.append(
+        Block(
+            "output",
+            (("flatten", Flatten()), ("linear", Linear(channels * height * width, outputs))),
+        )
+    )
+    return Network(tuple(blocks))
+
+
+def _after(cell: Cell, features: int, *, image: bool) -> list[tuple[str, Layer]]:
+    """Norm, activation and dropout of a hidden layer."""
+    layers: list[tuple[str, Layer]] = []
+    if cell.norm.name == "batch":
+        layers.append(("norm", BatchNorm(features, image)))
+    if cell.norm.name == "layer":
+        layers.append(("norm", LayerNorm(features, image)))
+    settings = tuple(cell.settings("activation").items())
+    layers.append(("activation", Activation(cell.activation.name, settings)))
+    if cell.regularisation.name == "dropout":
+        layers.append(("dropout", Dropout(float(cell.settings("regularisation")["rate"]))))
+    return layers
+
+
+class Residual(nn.Sequential):
+    """Layers in a row whose input is added to their output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x + layers(x)."""
+        result: Tensor = x + super().forward(x)
+        return result
+
+
+def plain_network(network: Network) -> nn.Module:
+    """The network as a user would write it, with torch's own initial weights."""
+    blocks = OrderedDict(
+        (
+            block.name,
+            (Residual if block.residual else nn.Sequential)(
+                OrderedDict((name, layer.module()) for name, layer in block.layers)
+            ),
+        )
+        for block in network.blocks
+    )
+    return nn.Sequential(blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class StackValues:
+    """The values of M trials: two flat tensors and views into them.
+
+    Shapes:
+        flat     (M, P) all trained parameters of each trial, side by side
+        buffers  (M, B) running statistics
+    `leaves` are the views of `flat` that autograd differentiates, in its order;
+    `layers[b][l]` maps the names of layer l of block b to its views, (M, *shape).
+    """
+
+    flat: Tensor
+    buffers: Tensor
+    leaves: tuple[Tensor, ...]
+    layers: tuple[tuple[dict[str, Tensor], ...], ...]
+
+
+def view_values(network: Network, flat: Tensor, buffers: Tensor) -> StackValues:
+    """Views of flat values as the network's tensors. Writing to `flat` changes them."""
+    leaves, layers = [], []
+    at = {"parameter": 0, "buffer": 0}
+
+    def cut(source: Tensor, kind: str, shape: tuple[int, ...]) -> Tensor:
+        size = math.prod(shape)
+        at[kind] += size
+        return source[:, at[kind] - size : at[kind]].view(len(source), *shape)
+
+    for block in network.blocks:
+        views = []
+        for _, layer in block.layers:
+            values = {}
+            for name, parameter in layer.parameters().items():
+                values[name] = cut(flat, "parameter", parameter.shape).detach().requires_grad_()
+                leaves.append(values[name])
+            for name, (shape, _) in layer.buffers().items():
+                values[name] = cut(buffers, "buffer", shape)
+            views.append(values)
+        layers.append(tuple(views))
+    return StackValues(flat, buffers, tuple(leaves), tuple(layers))
+
+
+def stacked_forward(network: Network, values: StackValues, x: Tensor, context: Context) -> Tensor:
+    """The outputs of M networks, each on its own examples.
+
+    Shapes:
+        x       (M, N, *input_shape)
+        result  (M, C, N)
+    """
+    for block, layers in zip(network.blocks, values.layers, strict=True):
+        h = x
+        for (_, layer), layer_values in zip(block.layers, layers, strict=True):
+            h = layer.stacked(h, layer_values, context)
+        x = x + h if block.residual else h
+    return x
+
+
+def initial_values(
+    network: Network,
+    cell: Cell,
+    seeds: Sequence[int],
+    *,
+    streams: Streams,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
+    """Starting weights of one trial per seed, always drawn on the CPU.
+
+    Each parameter has a stream of its own, keyed by its name, so that networks share the
+    initial values of the parameters whose names and shapes they share.
+
+    Returns:
+        (S, P) parameters and (S, B) buffers.
+    """
+    settings = {"name": cell.init.name, **cell.settings("init")}
+    rows = []
+    for seed in seeds:
+        drawn = [
+            _draw(parameter, settings, streams.generator(f"init {name}", seed)).flatten()
+            for name, parameter in network.parameters().items()
+        ]
+        rows.append(torch.cat(drawn))
+    starts = [torch.full(shape, start).flatten() for shape, start in network.buffers().values()]
+    buffers = torch.cat(starts) if starts else torch.empty(0)
+    return torch.stack(rows).to(dtype), buffers.to(dtype).repeat(len(seeds), 1)
+
+
+def _draw(
+    parameter: Parameter, settings: Mapping[str, Scalar], generator: torch.Generator
+) -> Tensor:
+    if parameter.start is not None:
+        return torch.full(parameter.shape, parameter.start)
+    if settings["name"] == "torch":
+        # nn.Linear and nn.Conv2d: kaiming_uniform_(a=sqrt(5)), which is U(-1, 1) / sqrt(fan_in)
+        bound = 1 / math.sqrt(parameter.fan_in)
+        return (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound
+    if parameter.role == "bias":
+        return torch.zeros(parameter.shape)
+    deviation = _deviation(parameter, settings)
+    if settings.get("distribution") == "uniform":
+        bound = math.sqrt(3) * deviation
+        return (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound
+    return torch.randn(parameter.shape, generator=generator) * deviation
+
+
+def _deviation(parameter: Parameter, settings: Mapping[str, Scalar]) -> float:
+    """Standard deviation of Glorot and Bengio (2010), He et al. (2015), or as given."""
+    match settings["name"]:
+        case "xavier":
+            return math.sqrt(2 / (parameter.fan_in + parameter.fan_out))
+        case "kaiming":
+            return math.sqrt(2 / parameter.fan_in)
+        case _:
+            return float(settings["deviation"])

@@ -1,0 +1,565 @@
+"""Which stacks are missing, who trains them, and what is left when it stops."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ablations.costs import predicted_seconds
+from ablations.design import (
+    Cell,
+    DesignError,
+    Study,
+    TaskSpec,
+    cells_of,
+    distinct_cells,
+    trained_cells,
+    trials_of,
+)
+from ablations.levels import text
+from ablations.provenance import code_hash, machine
+from ablations.records import (
+    collect,
+    is_done,
+    key_of,
+    read_record,
+    record_path,
+    seal,
+    try_lock,
+    unlock,
+    write_atomically,
+)
+from ablations.stacking import Member, Stack, final_stacks, tuning_stack
+from ablations.streams import Streams
+from ablations.tasks import checksum, load_task
+from ablations.training import Outcome, Status
+from ablations.workers import Here, Job, Pool, Processes, Result, failed_row
+
+LOCK_POLL = 0.5  # seconds between looks at a stack that another process is training
+LEAST_LIMIT = 300.0  # seconds a stack may take at least before it counts as hanging
+LIMIT_FACTOR = 20  # or this many times what was predicted
+PLAIN_EVERY = 10.0  # seconds between progress lines where there is no terminal
+
+Payload = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to run, from the command line."""
+
+    results: Path
+    device: str = "cpu"
+    workers: int = 0
+    budget: float = math.inf  # seconds after which no stack is started
+    limit: float | None = None  # seconds a stack may take
+    quiet: bool = False
+
+
+@dataclass(slots=True)
+class Found:
+    """A study and the state of its records."""
+
+    study: Study
+    folder: Path
+    context: dict[str, dict[str, Any]]  # by task
+    payloads: dict[str, Payload] = field(default_factory=dict)  # by key
+    damaged: list[str] = field(default_factory=list)
+    keys: dict[Member, str] = field(default_factory=dict)  # by first trial, hashed once
+
+    def key(self, stack: Stack) -> str:
+        """The name of a stack's record."""
+        first = stack.members[0]
+        if first not in self.keys:
+            self.keys[first] = key_of(stack, self.context[stack.task.name])
+        return self.keys[first]
+
+    def read(self, stack: Stack) -> Payload | None:
+        """A stack's payload, from memory or from its record."""
+        key = self.key(stack)
+        if key not in self.payloads:
+            payload = read_record(self.folder, key, self.damaged.append)
+            if payload is not None:
+                self.payloads[key] = payload
+        return self.payloads.get(key)
+
+
+def find(studies: Sequence[Study], results: Path, device: str) -> dict[str, Found]:
+    """The studies asked for and those their rates come from, with what is already done.
+
+    Raises:
+        DesignError: a study's rates come from one that cannot give them.
+        TaskError: the data of a task cannot be had.
+    """
+    found = {}
+    for study in studies:
+        context = {task.name: record_context(task, device) for task in study.tasks}
+        found[study.name] = Found(study, results / study.name, context)
+    for study in studies:
+        if study.rates.source is not None:
+            _check_source(study, found)
+    return found
+
+
+def record_context(task: TaskSpec, device: str) -> dict[str, Any]:
+    """What can change a record's numbers besides its stack."""
+    return {
+        "data": checksum(task),
+        "code": code_hash(),
+        "torch": torch.__version__,
+        "device": torch.device(device).type,
+        "dtype": "float32",
+        "threads": 1,
+    }
+
+
+def _check_source(study: Study, found: Mapping[str, Found]) -> None:
+    source = found.get(study.rates.source or "")
+    what = f"study {study.name!r} takes its learning rates from {study.rates.source!r}"
+    if source is None:
+        raise DesignError(f"{what}, which is not among the studies; run them together")
+    for task in study.tasks:
+        if task.name not in {t.name for t in source.study.tasks}:
+            raise DesignError(f"{what}, which has no task {task.name!r}; add it there")
+        for cell in trained_cells(study, task):
+            if not _source_cells(study, source.study, cell):
+                level = text(cell.value(study.rates.by or "optimizer"))
+                raise DesignError(f"{what}, which has no {study.rates.by} {level!r}; add it there")
+
+
+def _source_cells(study: Study, source: Study, cell: Cell) -> list[Cell]:
+    """Cells of the source study that share the level which rates are matched by."""
+    by = study.rates.by or "optimizer"
+    task = source.task(cell.task)
+    return [c for c in trained_cells(source, task) if c.value(by) == cell.value(by)]
+
+
+def chosen_rate(study: Study, cell: Cell, found: Mapping[str, Found]) -> float | None:
+    """The rate of a cell's final trials; None while its tuning is not done.
+
+    It has the best mean validation loss over the tuning seeds. A rate with a trial that
+    diverged is worse than any without; if all have one, the fewest diverged trials win,
+    then the smallest rate (METHODS.md S2).
+    """
+    if study.rates.source is not None:
+        source = found[study.rates.source]
+        cells = _source_cells(study, source.study, cell)
+        return _best_rate([_tuning_rows(source, c) for c in cells])
+    rates = study.rates.of(cell)
+    if len(rates) == 1:
+        return rates[0]
+    return _best_rate([_tuning_rows(found[study.name], cell)])
+
+
+def _tuning_rows(found: Found, cell: Cell) -> list[Mapping[str, Any]] | None:
+    stack = tuning_stack(found.study, found.study.task(cell.task), cell)
+    if stack is None:
+        rate = found.study.rates.of(cell)[0]
+        return [{"learning_rate": rate, "status": "finished", "val_loss": 0.0}]
+    payload = found.read(stack)
+    return payload["outcome"]["rows"] if payload is not None and is_done(payload) else None
+
+
+def _best_rate(tables: Sequence[list[Mapping[str, Any]] | None]) -> float | None:
+    losses: dict[float, list[float]] = {}
+    for table in tables:
+        if table is None:
+            return None
+        for row in table:
+            loss = row.get("val_loss") if row["status"] == "finished" else None
+            losses.setdefault(row["learning_rate"], []).append(math.inf if loss is None else loss)
+
+    def rank(rate: float) -> tuple[int, float, float]:
+        bad = sum(math.isinf(loss) for loss in losses[rate])
+        return bad, math.fsum(losses[rate]) / len(losses[rate]) if not bad else 0.0, rate
+
+    return min(losses, key=rank)
+
+
+def decided_stacks(found: Mapping[str, Found], study: Study) -> Iterator[Stack]:
+    """Per cell its tuning stack, then its final stacks if their rate is known."""
+    for task in study.tasks:
+        for cell in trained_cells(study, task):
+            tuning = tuning_stack(study, task, cell)
+            if tuning is not None:
+                yield tuning
+            rate = chosen_rate(study, cell, found)
+            if rate is not None:
+                yield from final_stacks(study, task, cell, rate)
+
+
+def rate_stacks(found: Mapping[str, Found], study: Study, cell: Cell) -> list[tuple[Found, Stack]]:
+    """The tuning stacks that a cell's rate is chosen from."""
+    source = found[study.rates.source or study.name]
+    cells = _source_cells(study, source.study, cell) if study.rates.source else [cell]
+    stacks = [tuning_stack(source.study, source.study.task(c.task), c) for c in cells]
+    return [(source, stack) for stack in stacks if stack is not None]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Trials of the studies asked for, by how they ended; the rest is missing."""
+
+    expected: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> int:
+        """Trials without a row."""
+        return self.expected - sum(self.counts.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every trial ended by itself."""
+        done = self.counts.get("finished", 0) + self.counts.get("diverged", 0)
+        return done == self.expected
+
+    def __str__(self) -> str:
+        parts = [f"{count:,} {status.replace('_', ' ')}" for status, count in self.counts.items()]
+        if self.missing:
+            parts.append(f"{self.missing:,} missing")
+        return f"{self.expected:,} trials: {', '.join(parts) or 'none'}"
+
+
+def tally(found: Mapping[str, Found], studies: Sequence[Study]) -> Tally:
+    """Count what the records of the studies hold."""
+    result = Tally()
+    for study in studies:
+        result.expected += sum(1 for _ in trials_of(study))
+        for stack in decided_stacks(found, study):
+            payload = found[study.name].read(stack)
+            for row in payload["outcome"]["rows"] if payload else ():
+                result.counts[row["status"]] = result.counts.get(row["status"], 0) + 1
+    return result
+
+
+class Progress:
+    """One honest progress bar: trials done, rate, time left; plain lines without a terminal."""
+
+    def __init__(self, total: int, done: int, *, quiet: bool) -> None:
+        self.total, self.done, self.start_done = total, done, done
+        self.start = self.last = time.monotonic()
+        terminal = sys.stderr.isatty() and not quiet
+        self.bar = tqdm(total=total, initial=done, unit="trial", smoothing=0.1) if terminal else None
+        self.plain = not terminal and not quiet
+
+    def advance(self, trials: int, what: str) -> None:
+        """Some more trials are done."""
+        self.done += trials
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.set_description_str(what, refresh=False)
+            self.bar.update(trials)
+        elif self.plain and now - self.last >= PLAIN_EVERY:
+            self.last = now
+            rate = (self.done - self.start_done) / (now - self.start)
+            left = (self.total - self.done) / rate if rate else math.inf
+            print(
+                f"{what}: {self.done:,} of {self.total:,} trials, {rate:.1f} trials/s, "
+                f"{left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def say(self, line: str) -> None:
+        """A line that does not tear the bar."""
+        tqdm.write(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class Run:
+    """Trains what is missing of some studies. The one place where state changes."""
+
+    def __init__(self, found: dict[str, Found], settings: Settings, pool: Pool) -> None:
+        self.found, self.settings, self.pool = found, settings, pool
+        self.queue: deque[tuple[Found, Stack]] = deque()
+        self.elsewhere: deque[tuple[float, Found, Stack]] = deque()  # locked by another process
+        self.active: dict[str, tuple[Found, Stack, int]] = {}  # key -> its lock's handle
+        self.alone: dict[str, dict[str, Outcome]] = {}  # key -> outcomes trial by trial
+        self.retries: deque[Job] = deque()
+        self.undecided: dict[str, list[tuple[Study, Cell]]] = {}  # by the key of a tuning stack
+        self.seconds: dict[str, float] = {}
+        self.messages: list[str] = []
+        self.progress: Progress | None = None
+
+    def train_missing(self, studies: Sequence[Study]) -> None:
+        """Train until nothing is left or the budget is spent."""
+        counted = tally(self.found, studies)
+        done = counted.counts.get("finished", 0) + counted.counts.get("diverged", 0)
+        self.progress = Progress(counted.expected, done, quiet=self.settings.quiet)
+        end = time.monotonic() + self.settings.budget
+        try:
+            self._plan(studies)
+            while self.queue or self.retries or self.pool.busy() or self.elsewhere:
+                if time.monotonic() < end:
+                    self._submit()
+                elif not self.pool.busy():
+                    self.messages.append("the budget is spent; run again to train the rest")
+                    break
+                for result in self.pool.results(LOCK_POLL):
+                    self._receive(result)
+        finally:
+            self.progress.close()
+            for found, stack, handle in self.active.values():
+                unlock(record_path(found.folder, found.key(stack)).with_suffix(".lock"), handle)
+
+    def _plan(self, studies: Sequence[Study]) -> None:
+        """Queue what is decided and not done; remember what the rest waits for."""
+        for study in studies:
+            found = self.found[study.name]
+            for stack in decided_stacks(self.found, study):
+                self._queue(found, stack)
+            for task in study.tasks:
+                for cell in trained_cells(study, task):
+                    for source, stack in rate_stacks(self.found, study, cell):
+                        if not is_done(source.read(stack)):
+                            waiting = self.undecided.setdefault(source.key(stack), [])
+                            waiting.append((study, cell))
+
+    def _queue(self, found: Found, stack: Stack) -> None:
+        if not is_done(found.read(stack)):
+            self.queue.append((found, stack))
+
+    def _decide(self, key: str) -> None:
+        """A tuning stack is done: queue the final stacks whose rate is known now."""
+        for study, cell in self.undecided.pop(key, ()):
+            rate = chosen_rate(study, cell, self.found)
+            if rate is not None:
+                for stack in final_stacks(study, study.task(cell.task), cell, rate):
+                    self._queue(self.found[study.name], stack)
+
+    def _submit(self) -> None:
+        while self.retries and self.pool.room():
+            self.pool.submit(self.retries.popleft())
+        now = time.monotonic()
+        for _ in range(len(self.elsewhere)):
+            when, found, stack = self.elsewhere.popleft()
+            if when > now:
+                self.elsewhere.append((when, found, stack))
+            else:
+                self.queue.append((found, stack))
+        while self.queue and self.pool.room():
+            self._start(*self.queue.popleft())
+
+    def _start(self, found: Found, stack: Stack) -> None:
+        key = found.key(stack)
+        handle = try_lock(record_path(found.folder, key).with_suffix(".lock"))
+        if handle is None:
+            self.elsewhere.append((time.monotonic() + LOCK_POLL, found, stack))
+            return
+        found.payloads.pop(key, None)
+        if is_done(found.read(stack)):  # another process finished it meanwhile
+            self._release(key, found, handle)
+            self._count(stack, len(stack.members))
+            self._decide(key)
+            return
+        self.active[key] = (found, stack, handle)
+        self.pool.submit(self._job(key, stack, stack.members, attempt=1))
+
+    def _job(self, key: str, stack: Stack, members: Any, *, attempt: int) -> Job:
+        limit = self.settings.limit or max(LEAST_LIMIT, LIMIT_FACTOR * predicted_seconds(stack))
+        return Job(key, stack, tuple(members), self.settings.device, limit, attempt)
+
+    def _receive(self, result: Result) -> None:
+        job = result.job
+        found, stack, handle = self.active[job.key]
+        if result.outcome is None and len(job.members) > 1:
+            self._say(f"{stack.study}: {job.members[0].name} and its stack: {result.message}; "
+                      "trained again one by one")  # fmt: skip
+            self.alone[job.key] = {}
+            self.retries.extend(
+                self._job(job.key, stack, [member], attempt=2) for member in stack.members
+            )
+            return
+        outcome = result.outcome or self._give_up(job, result.status, result.message)
+        if job.key in self.alone:
+            parts = self.alone[job.key]
+            parts[job.members[0].name] = outcome
+            if len(parts) < len(stack.members):
+                return
+            outcome = Outcome()
+            for member in stack.members:
+                outcome.extend(parts[member.name])
+        self._write(job, found, stack, outcome, result)
+        del self.active[job.key]
+        self._release(job.key, found, handle)
+        self._decide(job.key)
+
+    def _give_up(self, job: Job, status: Status, message: str) -> Outcome:
+        member = job.members[0]
+        self._say(f"{job.stack.study}: {member.name} {status.replace('_', ' ')}: {message}")
+        return Outcome(rows=[failed_row(member, status, message)])
+
+    def _write(self, job: Job, found: Found, stack: Stack, outcome: Outcome, result: Result) -> None:
+        alone = job.key in self.alone
+        clock = {
+            "way": "alone" if alone else "stacked",
+            "worker": result.worker,
+            "attempt": job.attempt,
+            "seconds": round(result.seconds, 6),
+        }
+        content = seal(stack, job.key, outcome, found.context[stack.task.name], clock)
+        write_atomically(record_path(found.folder, job.key), content)
+        found.payloads.pop(job.key, None)
+        study = self.seconds
+        study[stack.study] = study.get(stack.study, 0.0) + result.seconds
+        self._count(stack, len(stack.members))
+
+    def _release(self, key: str, found: Found, handle: int) -> None:
+        unlock(record_path(found.folder, key).with_suffix(".lock"), handle)
+
+    def _count(self, stack: Stack, trials: int) -> None:
+        if self.progress is not None:
+            self.progress.advance(trials, stack.study)
+
+    def _say(self, line: str) -> None:
+        self.messages.append(line)
+        if self.progress is not None:
+            self.progress.say(line)
+
+
+def run(studies: Sequence[Study], settings: Settings) -> Tally:
+    """Train what is missing of the studies, then write study.json and the CSV files.
+
+    Records of finished stacks are kept whatever happens; on an interrupt the CSV files
+    are written from what there is before it is passed on.
+    """
+    found = find(studies, settings.results, settings.device)
+    for each in found.values():
+        write_if_changed(each.folder / "study.json", study_json(each.study, settings))
+    before = tally(found, studies)
+    for each in found.values():
+        for line in each.damaged:
+            print(line, file=sys.stderr)
+    if before.complete:
+        _collect_all(found, studies)
+        return before
+    pool: Pool = Processes(settings.workers) if settings.workers else Here()
+    training = Run(found, settings, pool)
+    try:
+        training.train_missing(studies)
+    finally:
+        pool.close()
+        _collect_all(found, studies)
+        _write_machine(found, training, settings)
+    return tally(found, studies)
+
+
+def _collect_all(found: Mapping[str, Found], studies: Sequence[Study]) -> None:
+    for study in studies:
+        each = found[study.name]
+        collect(
+            each.folder,
+            [
+                (stack, each.key(stack), payload)
+                for stack in decided_stacks(found, study)
+                if (payload := each.read(stack)) is not None
+            ],
+        )
+
+
+def _write_machine(found: Mapping[str, Found], training: Run, settings: Settings) -> None:
+    path = settings.results / "machine.json"
+    before = json.loads(path.read_text()).get("studies", {}) if path.exists() else {}
+    content = machine(settings.device, threads=1)
+    content["workers"] = settings.workers
+    content["studies"] = before | {
+        name: {"seconds": round(seconds, 3), "profile": found[name].study.profile}
+        for name, seconds in training.seconds.items()
+    }
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_if_changed(path: Path, content: str) -> None:
+    """Write a file unless it already says just this, so that a second run touches nothing."""
+    if not path.exists() or path.read_text(encoding="utf-8") != content:
+        write_atomically(path, content)
+
+
+def study_json(study: Study, settings: Settings) -> str:
+    """The resolved study: everything a report needs besides the rows."""
+    content = {
+        "schema": 1,
+        "name": study.name,
+        "group": study.group,
+        "question": study.question,
+        "design": study.design,
+        "profile": study.profile,
+        "device": settings.device,
+        "dtype": "float32",
+        "tasks": [_task_json(study, task) for task in study.tasks],
+        "factors": [
+            {"name": f.name, "levels": [text(level) for level in f.levels]} for f in study.factors
+        ],
+        "baseline": cells_of(study, study.tasks[0])[0].texts(),
+        "learning_rates": {
+            "by": study.rates.by,
+            "values": dict(study.rates.values),
+            "source": study.rates.source,
+        },
+        "fixed": {
+            **{name: text(value) for name, value in study.fixed},
+            "steps": study.steps,
+            "epochs": study.epochs,
+            "evaluations": study.evaluations,
+        },
+        "seeds": study.seeds,
+        "tuning_seeds": study.tuning_seeds,
+        "claims": study.claims,
+        "published": study.published,
+        "cells": list(_cells_json(study)),
+        "trials": [
+            {
+                "trial": trial.name,
+                "task": trial.cell.task,
+                "stage": trial.stage,
+                "seed": trial.seed,
+                **_levels(study, trial.cell),
+                "learning_rate": trial.learning_rate,
+            }
+            for trial in trials_of(study)
+        ],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _levels(study: Study, cell: Cell) -> dict[str, str]:
+    return {factor.name: text(cell.value(factor.name)) for factor in study.factors}
+
+
+def _cells_json(study: Study) -> Iterator[dict[str, Any]]:
+    for task in study.tasks:
+        for cell, shown in distinct_cells(cells_of(study, task)).items():
+            same = None if cell is shown else _levels(study, shown)
+            yield {"task": task.name, **_levels(study, cell), "same_as": same}
+
+
+def _task_json(study: Study, task: TaskSpec) -> dict[str, Any]:
+    loaded = load_task(task, [0], streams=Streams(study.seed, task.name))
+    chance = 1 / loaded.classes if loaded.classes else 0.0
+    return {
+        "name": task.name,
+        "family": task.kind.family,
+        "kind": task.kind.kind,
+        "settings": {**dict(task.settings), "split": task.split},
+        "input_shape": list(loaded.input_shape),
+        "inputs": math.prod(loaded.input_shape),
+        "outputs": loaded.outputs,
+        "examples": {part: rows.shape[1] for part, rows in loaded.parts.items()},
+        "response": study.response(task),
+        "chance": round(chance, 6),
+        "skip": [list(pair) for pair in task.skip],
+    }

@@ -1,0 +1,458 @@
+"""Reading a study file: every mistake is answered with one line that says what to do."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, cast
+
+from ablations.design import (
+    DESIGNS,
+    FIRST_TUNING_SEED,
+    DesignError,
+    Factor,
+    Rates,
+    Study,
+    TaskSpec,
+    canonical,
+    cells_of,
+    objection,
+    trained_cells,
+)
+from ablations.levels import FACTORS, LevelError, Scalar, Value, suggest, task_kind, text
+
+STUDIES = Path(__file__).parent / "studies"
+PROFILES = ("quick", "standard", "full")
+TRIAL_LIMIT = 100_000
+RESPONSES = tuple(
+    f"{part}_{measure}" for measure in ("loss", "accuracy", "r2") for part in ("train", "val", "test")
+)
+SECTIONS = ("study", "task", "factors", "nuisance", "fixed", "profile", "claims", "published")
+STUDY_KEYS = {
+    "name": str,
+    "question": str,
+    "design": str,
+    "tasks": list,
+    "seeds": int,
+    "tuning_seeds": int,
+    "seed": int,
+    "response": dict,
+}
+RECIPE = ("steps", "epochs", "evaluations")  # numbers under [fixed] that are not factors
+CLAIM_KEYS = (
+    "statement", "task", "response", "better", "worse", "by", "equal_within", "because",
+    "expected", "table", "trend", "refuted_by", "id",
+)  # fmt: skip
+NAME = re.compile(r"\w[\w .+-]{0,99}")
+
+
+def find_studies(asked: str) -> list[Path]:
+    """Files of a study: a path, the name of a study that comes with the suite, or a group."""
+    path = Path(asked)
+    if path.is_dir() and any(path.glob("*.toml")):
+        return sorted(path.glob("*.toml"))
+    if path.suffix == ".toml" or path.exists():
+        return [path]
+    groups = study_groups()
+    if asked in groups:
+        return groups[asked]
+    named = {file.stem: file for files in groups.values() for file in files}
+    if asked in named:
+        return [named[asked]]
+    raise DesignError(f"unknown study {asked!r}; {suggest(asked, {**groups, **named})}")
+
+
+def study_groups() -> dict[str, list[Path]]:
+    """The studies that come with the suite, by group."""
+    folders = sorted(path for path in STUDIES.iterdir() if path.is_dir())
+    groups = {folder.name: sorted(folder.glob("*.toml")) for folder in folders}
+    return {name: files for name, files in groups.items() if files}
+
+
+def load_study(path: Path, profile: str = "standard") -> Study:
+    """Read a study file, with the settings of one profile.
+
+    Raises:
+        DesignError: the file cannot be run; one line with the file, the key, the value,
+            the reason and the remedy.
+    """
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except FileNotFoundError:
+        raise DesignError(f"{path}: no such study file; `ablations list` shows the studies") from None
+    except IsADirectoryError:
+        raise DesignError(f"{path}: is a folder without studies; give a .toml file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DesignError(f"{path}: is not valid TOML; {error}") from None
+    except OSError as error:
+        raise DesignError(f"{path}: cannot be read; {error.strerror}") from None
+    try:
+        return _Reader(content, path.parent.name, profile).study()
+    except (DesignError, LevelError) as error:
+        raise DesignError(f"{path}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """One study file being read; each method reads one section."""
+
+    content: dict[str, Any]
+    group: str
+    profile: str
+
+    def study(self) -> Study:
+        known_keys(self.content, SECTIONS, "section")
+        header, fixed, overrides = self._header(), self._table("fixed"), self._profile()
+        header |= {key: overrides.pop(key) for key in list(overrides) if key in STUDY_KEYS}
+        factors = self._factors(self._table("factors") | overrides.pop("factors", {}))
+        task_settings = _merge(self._table("task"), overrides.pop("task", {}))
+        overrides.pop("learning_rate", None)  # read with [nuisance]
+        fixed |= overrides
+        recipe = {key: fixed.pop(key) for key in RECIPE if key in fixed}
+        steps, epochs = self._length(recipe)
+        levels = self._fixed(fixed, factors)
+        tasks = self._tasks(header["tasks"], task_settings, factors)
+        rates = self._rates(factors, dict(levels))
+        study = Study(
+            name=self._name(header),
+            group=self.group,
+            question=_require(header, "question", str, "study"),
+            design=self._design(header),
+            profile=self.profile,
+            tasks=tasks,
+            factors=factors,
+            rates=rates,
+            fixed=levels,
+            steps=steps,
+            epochs=epochs,
+            evaluations=_count(recipe, "evaluations", 20, "fixed"),
+            seeds=_count(header, "seeds", 10, "study", high=FIRST_TUNING_SEED),
+            tuning_seeds=_count(header, "tuning_seeds", 2, "study", high=FIRST_TUNING_SEED),
+            seed=_count(header, "seed", 0, "study", low=0),
+            claims=self._claims(),
+            published=tuple(_list_of_tables(self.content, "published")),
+            responses=self._responses(header, tasks),
+        )
+        self._check_cells(study)
+        self._check_claims(study)
+        return study
+
+    def _header(self) -> dict[str, Any]:
+        header = self._table("study")
+        known_keys(header, tuple(STUDY_KEYS), "[study] key")
+        for key, value in header.items():
+            _typed(value, STUDY_KEYS[key], f"[study] {key}")
+        _require(header, "tasks", list, "study")
+        return header
+
+    def _name(self, header: Mapping[str, Any]) -> str:
+        name: str = _require(header, "name", str, "study")
+        if not NAME.fullmatch(name) or name in {"report"} or name.endswith((" ", ".")):
+            raise DesignError(
+                f"[study] name {name!r} cannot name a folder; use letters, digits, spaces and . _ + -"
+            )
+        return name
+
+    def _design(self, header: Mapping[str, Any]) -> Any:
+        design = header.get("design", "full-factorial")
+        if design not in DESIGNS:
+            raise DesignError(f"unknown design {design!r}; choose 'full-factorial' or 'leave-one-out'")
+        return design
+
+    def _profile(self) -> dict[str, Any]:
+        profiles = self._table("profile")
+        known_keys(profiles, PROFILES, "profile")
+        overrides = dict(_typed(profiles.get(self.profile, {}), dict, f"[profile.{self.profile}]"))
+        known = (*STUDY_KEYS, *FACTORS, *RECIPE, "factors", "task", "learning_rate")
+        known_keys(overrides, known, f"[profile.{self.profile}] key")
+        for key in ("name", "question", "design"):
+            if key in overrides:
+                raise DesignError(f"[profile.{self.profile}] cannot change the study's {key}")
+        for key in overrides.keys() & STUDY_KEYS.keys():
+            _typed(overrides[key], STUDY_KEYS[key], f"[profile.{self.profile}] {key}")
+        return overrides
+
+    def _length(self, recipe: Mapping[str, Any]) -> tuple[int | None, int | None]:
+        if "steps" in recipe and "epochs" in recipe:
+            raise DesignError("[fixed] sets both steps and epochs; leave one of them out")
+        if "epochs" in recipe:
+            return None, _count(recipe, "epochs", 1, "fixed")
+        return _count(recipe, "steps", 400, "fixed"), None
+
+    def _factors(self, table: Mapping[str, Any]) -> tuple[Factor, ...]:
+        if not table:
+            raise DesignError("[factors] is empty; name at least one factor with two levels")
+        return tuple(_factor(name, levels) for name, levels in table.items())
+
+    def _fixed(
+        self, table: Mapping[str, Any], factors: tuple[Factor, ...]
+    ) -> tuple[tuple[str, Value], ...]:
+        known_keys(table, (*FACTORS, *RECIPE), "[fixed] key")
+        for factor in factors:
+            if factor.name in table:
+                raise DesignError(
+                    f"{factor.name!r} is a factor and under [fixed]; leave one of them out"
+                )
+        return tuple((name, FACTORS[name].parse(name, value)) for name, value in table.items())
+
+    def _tasks(
+        self, names: list[Any], table: Mapping[str, Any], factors: tuple[Factor, ...]
+    ) -> tuple[TaskSpec, ...]:
+        if not names:
+            raise DesignError("[study] tasks is empty; name at least one task")
+        _distinct([str(name) for name in names], "[study] tasks")
+        for name in names:
+            task_kind(_typed(name, str, "[study] tasks entry"))
+        known_keys(table, tuple(names), "[task] of the study")
+        return tuple(_task(name, table.get(name, {}), factors) for name in names)
+
+    def _rates(self, factors: tuple[Factor, ...], fixed: Mapping[str, Value]) -> Rates:
+        nuisance = self._table("nuisance")
+        overrides = self._table("profile").get(self.profile, {})
+        if "learning_rate" in overrides:
+            nuisance |= {"learning_rate": overrides["learning_rate"]}
+        for name in nuisance:
+            if name in {factor.name for factor in factors}:
+                raise DesignError(
+                    f"{name!r} is a nuisance and a factor; a factor is interpreted, a nuisance "
+                    "is tuned away: leave one of them out"
+                )
+        known_keys(nuisance, ("learning_rate",), "[nuisance] key")
+        if "learning_rate" not in nuisance:
+            raise DesignError("[nuisance] needs learning_rate; give a list such as [0.001, 0.01]")
+        return _rates(nuisance["learning_rate"], factors, fixed)
+
+    def _responses(
+        self, header: Mapping[str, Any], tasks: tuple[TaskSpec, ...]
+    ) -> tuple[tuple[str, str], ...]:
+        responses = header.get("response", {})
+        known_keys(responses, tuple(task.name for task in tasks), "[study] response of task")
+        for column in responses.values():
+            if column not in RESPONSES:
+                raise DesignError(f"unknown response {column!r}; {suggest(column, RESPONSES)}")
+        return tuple(responses.items())
+
+    def _claims(self) -> tuple[dict[str, Any], ...]:
+        claims = _list_of_tables(self.content, "claims")
+        for claim in claims:
+            known_keys(claim, CLAIM_KEYS, "[[claims]] key")
+            _require(claim, "statement", str, "[claims]")
+        return tuple(claims)
+
+    def _check_claims(self, study: Study) -> None:
+        tasks = {task.name: task for task in study.tasks}
+        levels = {factor.name: {text(level) for level in factor.levels} for factor in study.factors}
+        for claim in study.claims:
+            what = f"claim {claim['statement']!r}"
+            if "task" in claim and claim["task"] not in tasks:
+                raise DesignError(f"{what}: unknown task {claim['task']!r}; {suggest(claim['task'], tasks)}")
+            response = claim.get("response", RESPONSES[0])
+            if claim.get("table") != "timings" and response not in RESPONSES:
+                raise DesignError(
+                    f"{what}: unknown response {response!r}; {suggest(response, RESPONSES)}"
+                )
+            for side in ("better", "worse"):
+                for name, level in _typed(claim.get(side, {}), dict, f"{what}: {side}").items():
+                    if name not in levels:
+                        raise DesignError(f"{what}: unknown factor {name!r}; {suggest(name, levels)}")
+                    if text(level) not in levels[name]:
+                        raise DesignError(
+                            f"{what}: {text(level)!r} is not a level of {name}; "
+                            f"{suggest(text(level), tuple(levels[name]))}"
+                        )
+
+    def _check_cells(self, study: Study) -> None:
+        trials = 0
+        for task in study.tasks:
+            cells = cells_of(study, task)
+            for cell in cells:
+                reason = objection(cell)
+                if reason:
+                    raise DesignError(
+                        f"task {task.name!r}: {reason}, or skip the level with "
+                        f"[task.{task.name}] skip = {{ factor = [...] }}"
+                    )
+            if len({canonical(cell) for cell in cells}) < 2:
+                raise DesignError(
+                    f"task {task.name!r}: all {len(cells)} cells describe the same network; "
+                    "there is nothing to compare"
+                )
+            for cell in trained_cells(study, task):
+                tuned = study.rates.tunes(cell)
+                if tuned and task.split == "none":
+                    raise DesignError(
+                        f"task {task.name!r}: split = 'none' leaves no validation data to tune "
+                        "the learning rate on; give one rate"
+                    )
+                trials += study.seeds + tuned * study.tuning_seeds * len(study.rates.of(cell))
+        if trials > TRIAL_LIMIT:
+            raise DesignError(
+                f"the grid has {trials:,} trials, more than the limit of {TRIAL_LIMIT:,}; "
+                "take fewer levels or seeds, or design = 'leave-one-out'"
+            )
+
+    def _table(self, name: str) -> dict[str, Any]:
+        return dict(_typed(self.content.get(name, {}), dict, f"[{name}]"))
+
+
+def _factor(name: str, levels: Any) -> Factor:
+    if name not in FACTORS:
+        raise DesignError(f"unknown factor {name!r}; {suggest(name, FACTORS)}")
+    if not isinstance(levels, list):
+        raise DesignError(f"factor {name!r} needs a list of levels, got {levels!r}")
+    parsed = tuple(FACTORS[name].parse(name, level) for level in levels)
+    _distinct([text(level) for level in parsed], f"factor {name!r}")
+    if len(parsed) < 2:
+        raise DesignError(
+            f"factor {name!r} needs two distinct levels, got {levels!r}; "
+            "a value that never changes belongs under [fixed]"
+        )
+    return Factor(name, parsed)
+
+
+def _task(name: str, table: Any, factors: tuple[Factor, ...]) -> TaskSpec:
+    kind = task_kind(name)
+    given = dict(_typed(table, dict, f"[task.{name}]"))
+    split, skip = given.pop("split", None), given.pop("skip", {})
+    known = {**kind.settings, **kind.common}
+    known_keys(given, (*known, "split", "skip"), f"[task.{name}] key")
+    settings: list[tuple[str, Scalar]] = [
+        (key, setting.check(f"task {name!r}", key, given.get(key, setting.default)))
+        for key, setting in known.items()
+    ]
+    return TaskSpec(name, tuple(settings), _split(name, split), _skip(name, skip, factors))
+
+
+def _split(name: str, split: Any) -> Any:
+    if split is None:
+        return (0.6, 0.2, 0.2)
+    if split == "none":
+        return "none"
+    shares = split if isinstance(split, list) else []
+    if len(shares) != 3 or not all(isinstance(s, int | float) and s > 0 for s in shares):
+        raise DesignError(
+            f"task {name!r} split got {split!r}; give shares of training, validation and test "
+            "such as [0.6, 0.2, 0.2], or 'none'"
+        )
+    total = sum(shares)
+    return tuple(share / total for share in shares)
+
+
+def _skip(name: str, table: Any, factors: tuple[Factor, ...]) -> tuple[tuple[str, str], ...]:
+    levels = {factor.name: {text(level) for level in factor.levels} for factor in factors}
+    skipped = []
+    for factor, names in _typed(table, dict, f"[task.{name}] skip").items():
+        if factor not in levels:
+            raise DesignError(f"[task.{name}] skip: unknown factor {factor!r}; {suggest(factor, levels)}")
+        for level in _typed(names, list, f"[task.{name}] skip {factor}"):
+            shown = text(FACTORS[factor].parse(factor, level))
+            if shown not in levels[factor]:
+                raise DesignError(f"[task.{name}] skip: {shown!r} is not a level of {factor}")
+            if shown == text(next(f for f in factors if f.name == factor).baseline):
+                raise DesignError(f"[task.{name}] skip: {shown!r} is the baseline of {factor}")
+            skipped.append((factor, shown))
+    return tuple(skipped)
+
+
+def _rates(value: Any, factors: tuple[Factor, ...], fixed: Mapping[str, Value]) -> Rates:
+    if isinstance(value, list):
+        return Rates((("", _rate_list(value)),))
+    table = _typed(value, dict, "[nuisance] learning_rate")
+    if "from" in table:
+        known_keys(table, ("from", "by"), "[nuisance] learning_rate key")
+        by = table.get("by", "optimizer")
+        return Rates((), by=by, source=_typed(table["from"], str, "[nuisance] learning_rate from"))
+    for factor in factors:
+        names = {level.name if hasattr(level, "name") else text(level): level for level in factor.levels}
+        names |= {text(level): level for level in factor.levels}
+        if table.keys() <= names.keys():
+            values = {text(names[key]): _rate_list(rates) for key, rates in table.items()}
+            missing = [text(level) for level in factor.levels if text(level) not in values]
+            if missing:
+                raise DesignError(f"[nuisance] learning_rate has no list for {factor.name} {missing[0]!r}")
+            if len({len(rates) for rates in values.values()}) > 1:
+                counts = ", ".join(f"{level}: {len(rates)}" for level, rates in values.items())
+                raise DesignError(
+                    f"[nuisance] learning_rate gives unequal budgets ({counts}); a fair comparison "
+                    "tries the same number of rates for every level"
+                )
+            return Rates(tuple(values.items()), by=factor.name)
+    raise DesignError(
+        f"[nuisance] learning_rate lists {', '.join(map(repr, table))}, which are not the levels "
+        "of one factor of the study"
+    )
+
+
+def _rate_list(values: Any) -> tuple[float, ...]:
+    rates = _typed(values, list, "[nuisance] learning_rate")
+    if not rates:
+        raise DesignError("[nuisance] learning_rate is empty; give at least one rate")
+    for rate in rates:
+        if isinstance(rate, bool) or not isinstance(rate, int | float):
+            raise DesignError(f"[nuisance] learning_rate needs numbers, got {rate!r}")
+        if not isfinite(rate) or rate <= 0:
+            raise DesignError(f"[nuisance] learning_rate got {rate!r}; give a rate above 0")
+    _distinct([repr(float(rate)) for rate in rates], "[nuisance] learning_rate")
+    return tuple(sorted(float(rate) for rate in rates))
+
+
+def known_keys(table: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
+    """Refuse the first key that is not known, with the one that was probably meant."""
+    for key in table:
+        if key not in known:
+            raise DesignError(f"unknown {what} {key!r}; {suggest(key, known)}")
+
+
+def _distinct(names: list[str], what: str) -> None:
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise DesignError(f"{what} lists {doubled!r} twice; each must differ from the others")
+
+
+KIND_NAMES = {str: "text in quotes", int: "a whole number", list: "a list", dict: "a table"}
+
+
+def _typed(value: Any, kind: type, what: str) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise DesignError(f"{what} needs {KIND_NAMES[kind]}, got {value!r}")
+    return value
+
+
+def _require(table: Mapping[str, Any], key: str, kind: type, section: str) -> Any:
+    if key not in table:
+        raise DesignError(f"[{section}] needs {key}; add {key} = {EXAMPLES.get(key, '...')}")
+    return _typed(table[key], kind, f"[{section}] {key}")
+
+
+EXAMPLES = {
+    "name": '"my-study"',
+    "question": '"Which ... learns best?"',
+    "tasks": '["spiral"]',
+    "statement": '"..."',
+}
+
+
+def _count(
+    table: Mapping[str, Any], key: str, default: int, section: str, *, low: int = 1, high: int = 10**9
+) -> int:
+    value = _typed(table.get(key, default), int, f"[{section}] {key}")
+    if not low <= value <= high:
+        bound = f"at least {low}" if value < low else f"at most {high}"
+        raise DesignError(f"[{section}] {key} must be {bound}, got {value}")
+    return cast(int, value)
+
+
+def _list_of_tables(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    tables = _typed(content.get(name, []), list, f"[[{name}]]")
+    return [_typed(table, dict, f"[[{name}]] entry") for table in tables]
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    return {**base, **{name: {**base.get(name, {}), **table} for name, table in over.items()}}
+
+

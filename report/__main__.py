@@ -1,0 +1,88 @@
+"""Write the report of a results folder: `python -m report --help`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+import matplotlib as mpl
+
+from report.contents import build_report
+from report.drawing import house_style
+from report.page import write_report
+from report.tables import Results, TableError, read_results
+from report.walls import PictureError
+
+PROFILES = ("quick", "standard", "full")
+
+
+class UsageError(ValueError):
+    """Something was asked for that is not there."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read, build, write; 0, or 2 with one line that says what to do."""
+    options = _parser().parse_args(arguments)
+    try:
+        folder = options.results or default_folder(options.profile, options.device)
+        results = read_results(folder)
+        results = replace(results, studies=chosen_studies(results, options.study))
+        with mpl.rc_context(house_style()):
+            report = build_report(results)
+        page, text = write_report(report, folder / "report")
+    except (TableError, UsageError, PictureError) as error:
+        return _refuse(str(error))
+    except OSError as error:
+        where = error.filename or options.results or "results"
+        return _refuse(
+            f"{where}: the report cannot be written ({error.strerror}); make the folder writable, "
+            "or copy the results to one that is and name it with --results"
+        )
+    print(page)
+    print(text)
+    return 0
+
+
+def default_folder(profile: str, device: str) -> Path:
+    """`results/standard`, and `results/standard-cuda` for a GPU."""
+    return Path("results") / (f"{profile}-cuda" if device == "cuda" else profile)
+
+
+def chosen_studies(results: Results, wanted: str | None) -> tuple[object, ...]:
+    """The studies of this name or group; all of them when none is named."""
+    if wanted is None:
+        return results.studies
+    chosen = tuple(s for s in results.studies if wanted in (s.study["name"], s.study.get("group")))
+    if not chosen:
+        names = list(
+            dict.fromkeys(
+                str(name)
+                for s in results.studies
+                for name in (s.study["name"], s.study.get("group"))
+                if name
+            )
+        )
+        close = get_close_matches(wanted, names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
+        raise UsageError(f"--study: no results of {wanted!r} in {results.folder}; {hint}")
+    return chosen
+
+
+def _refuse(line: str) -> int:
+    print(" ".join(line.split()), file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
+    parser.add_argument("--results", type=Path, metavar="PATH", help="the results folder")
+    parser.add_argument("--profile", choices=PROFILES, default="standard")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--study", metavar="NAME", help="a study or group; default: all there are")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The whole report from a results folder: what was run, findings, studies, time, methods."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from report.crossed_section import crossed_section
+from report.document import Finding, Report, Section, Text
+from report.methods import methods_section, provenance_section
+from report.prose import counted, listed
+from report.study_section import study_section
+from report.tables import Results, StudyResults
+from report.throughput_section import throughput_section
+from report.views import slugs
+
+MOST_FINDINGS = 12
+TITLE = "What the ablations found"
+
+
+def build_report(results: Results) -> Report:
+    """Everything the reader sees, computed and drawn."""
+    sections: list[Section] = []
+    findings: list[Finding] = []
+    names = slugs(study.study["name"] for study in results.studies)
+    for study, slug in zip(results.studies, names, strict=True):
+        make = crossed_section if is_crossed(study) else study_section
+        section, found = make(study, slug if slug not in _RESERVED else f"study-{slug}")
+        sections.append(section)
+        findings += found
+    throughput, found = throughput_section(results.timings)
+    findings += found
+    sections += [throughput] if throughput else []
+    return Report(
+        title=TITLE,
+        notices=notices(results),
+        subtitle=subtitle(results),
+        facts=facts(results),
+        findings=tuple(ranked(findings)),
+        sections=(*sections, methods_section(results), provenance_section(results)),
+    )
+
+
+_RESERVED = ("findings", "run", "throughput", "methods", "provenance")
+
+
+def is_crossed(results: StudyResults) -> bool:
+    """Whether factors and their interactions are reported instead of a hundred contrasts."""
+    return "full" in results.study["design"] and len(results.study["factors"]) >= 3
+
+
+def ranked(findings: Sequence[Finding]) -> list[Finding]:
+    """At most twelve findings: every study's answer, then effects, both by effect over margin.
+
+    The last place or two are kept for what could not be resolved, if there is any.
+    """
+    by_weight = sorted(findings, key=lambda finding: -finding.weight)
+    answers = [f for f in by_weight if f.is_answer][:MOST_FINDINGS]
+    warnings = [f for f in by_weight if f.is_warning][:2]
+    room = max(0, MOST_FINDINGS - len(answers) - len(warnings))
+    effects = [f for f in by_weight if not f.is_answer and not f.is_warning][:room]
+    return [*answers, *effects, *warnings][:MOST_FINDINGS]
+
+
+# What was run
+
+
+def statuses(studies: Sequence[StudyResults]) -> dict[str, int]:
+    """How many of the trials asked for ended how; `missing` left no row."""
+    counts = {"expected": sum(len(s.study["trials"]) for s in studies)}
+    for study in studies:
+        for status, count in study.trials["status"].value_counts().items():
+            counts[str(status)] = counts.get(str(status), 0) + int(count)
+    counts["missing"] = counts["expected"] - sum(len(s.trials) for s in studies)
+    return counts
+
+
+def profiles(results: Results) -> list[str]:
+    """The profiles that were run."""
+    return list(dict.fromkeys(str(s.study.get("profile", "")) for s in results.studies))
+
+
+def notices(results: Results) -> tuple[str, ...]:
+    """What must be known before anything is read."""
+    found = []
+    if "quick" in profiles(results):
+        found.append(
+            "Smoke test: the quick profile shows that everything runs. Its few seeds and steps "
+            "support no conclusion; run `make ablations report` for one."
+        )
+    counts = statuses(results.studies)
+    lacking = [
+        f"{counts[status]:,} {words}"
+        for status, words in _LACKING.items()
+        if counts.get(status, 0)
+    ]
+    if lacking:
+        found.append(
+            f"Incomplete: of {counted(counts['expected'], 'trial')}, {listed(lacking)}. "
+            "`make ablations` trains what is missing."
+        )
+    return tuple(found)
+
+
+_LACKING = {
+    "missing": "missing",
+    "failed": "failed",
+    "timed_out": "timed out",
+    "out_of_memory": "out of memory",
+}
+
+
+def subtitle(results: Results) -> str:
+    """One line: how many studies, which tasks, where."""
+    tasks = list(dict.fromkeys(t["name"] for s in results.studies for t in s.study["tasks"]))
+    machine = results.machine
+    where = machine.get("gpu") or machine.get("cpu")
+    parts = [
+        f"{len(results.studies)} {'study' if len(results.studies) == 1 else 'studies'} on "
+        f"{listed([str(task) for task in tasks])}",
+        str(where or ""),
+        str(machine.get("created", ""))[:10],
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def facts(results: Results) -> tuple[tuple[str, str], ...]:
+    """What was run, on what, when, and how its trials ended."""
+    machine, counts = results.machine, statuses(results.studies)
+    ended = [f"{counts.get('finished', 0):,} finished", f"{counts.get('diverged', 0):,} diverged"]
+    bad = sum(counts.get(name, 0) for name in ("failed", "timed_out", "out_of_memory"))
+    ended += [f"{bad:,} failed", f"{counts['missing']:,} missing"]
+    commit = str(machine.get("commit") or "unknown")[:12]
+    found = {
+        "Studies": listed([str(s.study["name"]) for s in results.studies]),
+        "Trials": f"{counts['expected']:,}: {', '.join(ended)}",
+        "Profile": listed(profiles(results)),
+        "Machine": _machine(machine),
+        "When": str(machine.get("created", "")).replace("T", " ")[:16],
+        "Commit": commit + (" with uncommitted changes" if machine.get("dirty") else ""),
+        "Software": _software(machine),
+        "Device": listed(list(dict.fromkeys(str(s.study.get("device", "")) for s in results.studies))),
+    }
+    return tuple((name, value) for name, value in found.items() if value)
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    cores = machine.get("cores")
+    parts = [machine.get("gpu"), machine.get("cpu"), f"{cores} cores" if cores else ""]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _software(machine: dict[str, Any]) -> str:
+    named = {"torch": machine.get("torch"), "Python": machine.get("python")}
+    return ", ".join(f"{name} {version}" for name, version in named.items() if version)

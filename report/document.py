@@ -1,0 +1,130 @@
+"""The report as plain data: sections, tables, figures and sentences, in reading order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from report.drawing import Drawing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A figure with what it shows in words."""
+
+    drawing: Drawing
+    title: str
+    alt: str  # the finding, for those who do not see the figure
+    caption: str  # names interval method, level and n
+    wide: bool = False
+
+    @property
+    def name(self) -> str:
+        """What links point at, and the PNG's file name."""
+        return self.drawing.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Paragraphs."""
+
+    kind: ClassVar[str] = "text"
+    paragraphs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The sentences that answer a study's question."""
+
+    kind: ClassVar[str] = "answer"
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows of text under a header; columns named in `numeric` align right."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[str] = frozenset()
+    strong: frozenset[int] = frozenset()  # rows set in bold: the baseline
+    note: str = ""
+
+    def is_numeric(self, column: int) -> bool:
+        """Whether this column aligns right."""
+        return self.header[column] in self.numeric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Figures that stand side by side where there is room."""
+
+    kind: ClassVar[str] = "figures"
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """Blocks that open on request."""
+
+    kind: ClassVar[str] = "details"
+    summary: str
+    blocks: "tuple[Block, ...]"
+
+
+Block = Text | Answer | Table | Figures | Details
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A heading and what stands below it; `topics` are sections one level down."""
+
+    anchor: str
+    title: str
+    question: str = ""
+    blocks: tuple[Block, ...] = ()
+    topics: "tuple[Section, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One sentence for the top of the report."""
+
+    topic: str  # what it is about, for instance "activation"
+    text: str
+    figure: str = ""  # name of the picture that shows it
+    weight: float = 0.0  # effect over margin: what findings are ranked by
+    is_answer: bool = False  # answers the question of a study
+    is_warning: bool = False  # stands after the effects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything the reader sees."""
+
+    title: str
+    notices: tuple[str, ...]  # said before anything else: smoke test, incomplete
+    subtitle: str
+    facts: tuple[tuple[str, str], ...]
+    findings: tuple[Finding, ...]
+    sections: tuple[Section, ...] = field(default=())
+
+
+def pictures_of(section: Section) -> list[Picture]:
+    """Every figure of a section in the order in which it is read."""
+    found: list[Picture] = []
+    blocks = list(section.blocks)
+    while blocks:
+        block = blocks.pop(0)
+        if isinstance(block, Figures):
+            found += block.pictures
+        elif isinstance(block, Details):
+            blocks = [*block.blocks, *blocks]
+    return found + [picture for topic in section.topics for picture in pictures_of(topic)]
+
+
+def numbers_of(report: Report) -> Mapping[str, int]:
+    """The number of every figure, counted in reading order."""
+    names = [p.name for section in report.sections for p in pictures_of(section)]
+    return {name: number for number, name in enumerate(names, 1)}

@@ -1,0 +1,124 @@
+"""From one matplotlib figure to the SVG that a page inlines and the PNG beside the Markdown."""
+
+import io
+import re
+import warnings
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from report.palette import INK, THEME
+
+_SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_SHARED = {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # matplotlib's own stylesheet
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One figure in both forms; the SVG has no style attribute, so a strict policy can hold."""
+
+    name: str  # also the file name of the PNG and the prefix of every id
+    svg: str
+    png: bytes
+    width: float  # points
+    height: float  # points
+
+
+def house_style() -> dict[str, Any]:
+    """The settings of house.mplstyle, for `matplotlib.rc_context`."""
+    path = files("report") / "house.mplstyle"
+    return dict(mpl.rc_params_from_file(str(path), use_default_template=False))
+
+
+def draw(figure: Figure, name: str) -> Drawing:
+    """Draw a figure once, and keep it as SVG text and as opaque PNG bytes."""
+    text, image = io.StringIO(), io.BytesIO()
+    with warnings.catch_warnings():
+        # A name may hold letters that DejaVu Sans lacks; the reader's browser has them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(text, format="svg", metadata=_METADATA, transparent=True)
+        figure.set_layout_engine("none")  # laid out once, identical in both forms
+        figure.savefig(image, format="png", metadata={"Software": None})
+    width, height = (float(inches) * 72 for inches in figure.get_size_inches())
+    return Drawing(name, _inline(text.getvalue(), name), image.getvalue(), width, height)
+
+
+def _inline(svg: str, prefix: str) -> str:
+    """SVG that can stand inside a page: ids prefixed, colours following the page's theme."""
+    root = ET.fromstring(svg.partition("?>")[2])
+    used = _references(root)
+    for element in list(root.iter()):
+        _rewrite(element, prefix, used)
+    _drop_empty(root)
+    view = root.get("viewBox", "0 0 100 100")
+    root.attrib.clear()
+    root.attrib.update({"viewBox": view, "class": "drawing", "aria-hidden": "true", **_SHARED})
+    return ET.tostring(root, encoding="unicode", short_empty_elements=False)
+
+
+def _references(root: ET.Element) -> frozenset[str]:
+    """Every id that something in the drawing points to."""
+    links = {e.get(f"{_XLINK}href", "").removeprefix("#") for e in root.iter()}
+    values = " ".join(value for e in root.iter() for value in e.attrib.values())
+    return frozenset(links | set(_REFERENCE.findall(values)))
+
+
+def _rewrite(element: ET.Element, prefix: str, used: frozenset[str]) -> None:
+    """Make one element plain: no namespace, no style attribute, ids of its own."""
+    element.tag = element.tag.removeprefix(_SVG)
+    element.tail = None
+    if element.text and element.tag != "text":
+        element.text = None
+    attributes = dict(element.attrib)
+    element.attrib.clear()
+    declared = _declarations(attributes.pop("style", ""))
+    for name, value in {**attributes, **declared}.items():
+        written = _attribute(name.replace(_XLINK, ""), value, prefix, used)
+        if written is not None:
+            element.set(*written)
+
+
+def _declarations(style: str) -> dict[str, str]:
+    """A style attribute as presentation attributes, less the font family, which the page sets."""
+    pairs = (part.partition(":") for part in style.split(";") if part.strip())
+    named = {name.strip(): value.strip() for name, _, value in pairs}
+    return {name: value for name, value in named.items() if name != "font-family"}
+
+
+def _attribute(name: str, value: str, prefix: str, used: frozenset[str]) -> tuple[str, str] | None:
+    """One attribute as the page wants it, or None where it says nothing."""
+    if name == "id":
+        return (name, f"{prefix}-{value}") if value in used else None
+    if name == "transform" and value.startswith("rotate(-0 "):
+        return None
+    if name == "href" and value.startswith("data:"):
+        return name, "".join(value.split())
+    if name == "href":
+        return name, f"#{prefix}-{value.removeprefix('#')}"
+    if name in ("d", "points"):
+        return name, _shorter(value)
+    if name in ("fill", "stroke") and value in THEME:
+        return name, "currentColor" if value == INK else f"var(--{THEME[value][0]})"
+    return name, _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+
+
+def _shorter(path: str) -> str:
+    """A path to a hundredth of a point."""
+    path = re.sub(r"-?\d+\.\d+", lambda match: f"{float(match[0]):.2f}", path)
+    return " ".join(path.replace(".00 ", " ").split())
+
+
+def _drop_empty(element: ET.Element) -> None:
+    """Remove groups that hold nothing, from the leaves up, and invisible patches."""
+    for child in list(element):
+        _drop_empty(child)
+        invisible = child.get("fill") == "none" and child.get("stroke") in (None, "none")
+        empty = child.tag in ("g", "defs") and len(child) == 0
+        if child.tag in ("style", "metadata") or empty or (child.tag == "path" and invisible):
+            element.remove(child)

@@ -1,0 +1,41 @@
+"""Text from a results folder made inert: one function per format.
+
+Names of levels, studies and errors come from files that anyone may have written.
+"""
+
+import re
+import unicodedata
+
+LONGEST = 300  # characters; a longer name or message is cut, with an ellipsis
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]|~$#!])")
+_AUTOLINK = re.compile(r"://|(?i:www\.|mailto:|xmpp:)|@")
+
+
+def visible(text: object) -> str:
+    """One line in which every control or direction character is spelled out, at most 300 long."""
+    flat = str(text)[: LONGEST + 1].replace("\n", " ").replace("\t", " ")
+    cut = flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+    return "".join(_spelled(letter) for letter in cut)
+
+
+def _spelled(letter: str) -> str:
+    if unicodedata.category(letter) not in _UNSEEN:
+        return letter
+    return f"\\u{ord(letter):04x}"
+
+
+def markdown(text: object) -> str:
+    """Text that Markdown shows as it is: no markup, HTML, link, table cell, formula or mention."""
+    plain = visible(text)
+    entities = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = _MARKDOWN.sub(r"\\\1", entities)
+    return _AUTOLINK.sub(lambda match: f"{match[0][:-1]}&#{ord(match[0][-1])};", escaped)
+
+
+def html_attribute(text: object) -> str:
+    """Text that may stand between double quotes in the HTML that Markdown allows."""
+    plain = visible(text)
+    for letter, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        plain = plain.replace(letter, entity)
+    return plain

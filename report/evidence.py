@@ -1,0 +1,320 @@
+"""The figures of one study on one task, each drawn once, with what they show in words."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from report import effects, figures, walls
+from report.document import Picture
+from report.drawing import draw
+from report.prose import Contrast, counted, decimals, listed, number, scale_of
+from report.views import TaskView, contrasts_of, in_units, records
+
+HALF, WIDE = 4.4, 9.4  # inches
+MOST_TILES = 18
+
+
+def sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure with one axes that keeps every label inside."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def task_pictures(view: TaskView, colours: Mapping[str, str]) -> tuple[Picture, ...]:
+    """Every figure that one task of a study with few factors deserves."""
+    height = min(max(2.9, 0.7 + 0.235 * len(view.contrasts)), 7.5)
+    drawn = (
+        forest(view, height),
+        learning_curves(view, colours, height),
+        rate_sensitivity(view, colours),
+        heat_map(view),
+        wall(view, "region"),
+        wall(view, "curve"),
+        wall(view, "confusion"),
+    )
+    return tuple(picture for picture in drawn if picture is not None)
+
+
+def seeds_text(numbers: "pd.Series[int]") -> str:
+    """`n = 10 seeds`, or the range where cells differ."""
+    known = numbers.dropna()
+    low, high = (int(known.min()), int(known.max())) if len(known) else (0, 0)
+    return f"n = {counted(high, 'seed')}" if low == high else f"n = {low} to {high} seeds"
+
+
+def forest(view: TaskView, height: float) -> Picture | None:
+    """Contrasts against the baseline."""
+    frame = view.contrasts[np.isfinite(view.contrasts["value"])]
+    if frame.empty:
+        return None
+    figure, ax = sheet(HALF, height)
+    unit = view.scale.difference or view.scale.name
+    figures.plot_contrasts(ax, frame, unit=unit, baseline=view.baseline)
+    many = len(view.contrasts)
+    return Picture(
+        drawing=draw(figure, f"{view.slug}-contrasts"),
+        title=f"Difference in {view.scale.name} from {view.baseline}, {view.name}",
+        alt=forest_in_words(view),
+        caption=(
+            f"Paired by seed. Bars are {view.interval} intervals: 95% for the whole family of "
+            f"{counted(many, 'comparison')} (Bonferroni), {seeds_text(frame['n'])}. Filled: "
+            "Holm-adjusted p at most .05 and interval clear of zero. Grey and hollow: not resolved."
+        ),
+    )
+
+
+def forest_in_words(view: TaskView) -> str:
+    """Which levels raise, which lower, and how many cannot be told."""
+    contrasts = contrasts_of(view)
+    parts = [
+        _group_words("above", [c for c in contrasts if c.resolved and c.estimate.value > 0], view),
+        _group_words("below", [c for c in contrasts if c.resolved and c.estimate.value < 0], view),
+    ]
+    unclear = sum(not c.resolved for c in contrasts)
+    parts.append(f"{unclear} of {len(contrasts)} not resolved" if unclear else "")
+    text = "; ".join(part for part in parts if part)
+    return f"{view.scale.name} on {view.name} against {view.baseline}: {text}."
+
+
+def _group_words(side: str, contrasts: list[Contrast], view: TaskView) -> str:
+    if not contrasts:
+        return ""
+    ranked = sorted(contrasts, key=lambda c: -abs(c.estimate.value))[:4]
+    digits = decimals([(c.estimate.high - c.estimate.low) / 2 for c in ranked], 2)
+    named = [f"{c.label} ({number(c.estimate.value, digits, signed=True)})" for c in ranked]
+    more = f" and {len(contrasts) - 4} more" if len(contrasts) > 4 else ""
+    return f"{side} it {', '.join(named)}{more}"
+
+
+def learning_curves(view: TaskView, colours: Mapping[str, str], height: float) -> Picture | None:
+    """Validation response while training."""
+    response = "val_" + str(view.task["response"]).partition("_")[2]
+    scale = scale_of(response)
+    frame = in_units(effects.learning_curves(view.results, view.name, response), scale)
+    frame = frame[np.isfinite(frame["value"])]
+    if frame.empty:
+        return None
+    present = set(frame["label"])
+    colours = {label: colour for label, colour in colours.items() if label in present}
+    figure, ax = sheet(HALF, height)
+    figures.plot_learning_curves(ax, frame, colours=colours, response=scale.axis)
+    grey = sum(colour == figures.CONTEXT for colour in colours.values())
+    last = frame.sort_values("step").groupby("label", sort=False)["value"].last()
+    return Picture(
+        drawing=draw(figure, f"{view.slug}-curves"),
+        title=f"Learning curves, {view.name}",
+        alt=(
+            f"{scale.name} against training step on {view.name}; at the end {last.idxmax()} is "
+            f"highest and {last.idxmin()} lowest."
+        ),
+        caption=(
+            f"Mean {scale.name} of the final trials at each evaluation; bands are 95% t intervals, "
+            f"{seeds_text(frame['n'])}. Ink: {view.baseline}, the baseline."
+            + (f" Grey: {counted(grey, 'cell')} near the baseline, for context." if grey else "")
+        ),
+    )
+
+
+def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | None:
+    """Tuning: the response at every learning rate that was tried."""
+    frame = effects.rate_sensitivity(view.results, view.name)
+    if frame.empty:
+        return None
+    response = "val_loss"
+    scale = scale_of(response)
+    labels = list(dict.fromkeys(frame["label"]))
+    shown = labels[:MOST_TILES]
+    columns = 3 if len(shown) <= 9 else 6
+    rows = -(-len(shown) // columns)
+    width = HALF if columns == 3 else WIDE
+    figure = Figure(figsize=(width, 0.55 + 1.12 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    axes = list(grid.ravel())
+    figures.plot_rate_sensitivity(
+        axes, in_units(frame, scale), colours=colours, response=scale.axis
+    )
+    for ax in axes[len(shown) :]:
+        ax.set_axis_off()
+    figure.supxlabel("learning rate", fontsize=8.5, color=figures.MUTED)
+    figure.supylabel(scale.axis, fontsize=8.5, color=figures.MUTED)
+    lost = int((frame["diverged"] > 0).sum())
+    return Picture(
+        drawing=draw(figure, f"{view.slug}-rates"),
+        title=f"Sensitivity to the learning rate, {view.name}",
+        alt=_rates_in_words(frame, view),
+        caption=(
+            f"Mean {scale.name} at each rate of the tuning stage; bands are 95% t intervals, "
+            f"{seeds_text(frame['n'])}. Ring: the rate chosen. "
+            + (f"Cross: {counted(lost, 'rate')} at which a trial diverged. " if lost else "")
+            + "Grey: the others."
+            + (f" The first {len(shown)} of {len(labels)} cells." if shown != labels else "")
+        ),
+        wide=width == WIDE,
+    )
+
+
+def _rates_in_words(frame: pd.DataFrame, view: TaskView) -> str:
+    chosen = frame[frame["chosen"].astype(bool)]
+    named = [f"{row['label']} {row['learning_rate']:g}" for row in records(chosen)][:8]
+    return f"Learning rates chosen on {view.name}: {', '.join(named)}."
+
+
+def heat_map(view: TaskView) -> Picture | None:
+    """Depth by width, whenever a study is a full factorial of the two."""
+    if set(view.factors) != {"depth", "width"} or "full" not in view.results.study["design"]:
+        return None
+    cells = _grid_cells(view)
+    if cells.empty:
+        return None
+    figure, ax = sheet(HALF, 0.9 + 0.52 * cells["row"].nunique())
+    figures.plot_heat_map(ax, cells, row="depth (hidden layers)", column="width (units)")
+    best = cells.loc[cells["value"].idxmax()]
+    return Picture(
+        drawing=draw(figure, f"{view.slug}-grid"),
+        title=f"{view.scale.axis.capitalize()} by depth and width, {view.name}",
+        alt=(
+            f"Highest mean {view.scale.name} on {view.name}, {best['text']}{view.scale.unit}, at "
+            f"depth {best['row']} and width {best['column']}."
+        ),
+        caption=(
+            f"Mean over {seeds_text(view.cells['n'])}; darker is higher. Intervals stand in the "
+            "table. A network without hidden layers is the same at any width, so it was trained "
+            "once and has one box."
+        ),
+    )
+
+
+def _grid_cells(view: TaskView) -> pd.DataFrame:
+    """The frame that `plot_heat_map` takes, levels in rising order."""
+    cells = view.cells[np.isfinite(view.cells["value"])]
+    widths = sorted({str(c["width"]) for c in view.results.study["cells"]}, key=_numeric)
+    digits = decimals(list((cells["high"] - cells["low"]) / 2), view.scale.most_decimals)
+    rows = []
+    for depth in sorted(dict.fromkeys(cells["depth"]), key=_numeric):
+        own = cells[cells["depth"] == depth].drop_duplicates("width")
+        shared = depth == "0" and len(own) == 1
+        for cell in sorted(records(own), key=lambda c: _numeric(c["width"])):
+            rows.append(
+                {
+                    "row": depth,
+                    "column": widths[0] if shared else cell["width"],
+                    "value": cell["value"],
+                    "text": number(cell["value"], digits),
+                    "span": len(widths) if shared else 1,
+                }
+            )
+    frame = pd.DataFrame(rows, columns=["row", "column", "value", "text", "span"])
+    if frame.empty:
+        return frame
+    place = {width: i for i, width in enumerate(widths)}
+    return frame.sort_values("column", key=lambda c: c.map(place), kind="stable").sort_values(
+        "row", key=lambda c: c.map(_numeric), kind="stable"
+    )
+
+
+def _numeric(level: str) -> float:
+    try:
+        return float(level)
+    except ValueError:
+        return float("inf")
+
+
+def wall(view: TaskView, kind: str) -> Picture | None:
+    """What each cell's first network learned, at its last picture."""
+    tiles = _tiles(view, kind)
+    if not tiles:
+        return None
+    points = view.results.points[view.results.points["task"] == view.name]
+    columns = min(6 if len(tiles) > 4 else max(len(tiles), 4), max(len(tiles), 4))
+    aspect = 0.72 if kind == "curve" else 1.0
+    size = walls.wall_size(len(tiles), columns, width=WIDE - 0.1, aspect=aspect)
+    figure, ax = sheet(WIDE, size[1] + 0.1)
+    if kind == "region":
+        walls.plot_regions(ax, tiles, points, columns=columns, size=size)
+    elif kind == "curve":
+        walls.plot_fits(ax, tiles, points, columns=columns, size=size)
+    else:
+        walls.plot_confusions(ax, tiles, columns=columns, size=size)
+    title, alt, caption = _WALL_WORDS[kind]
+    names = listed([tile.title for tile in tiles[:6]]) + (" and more" if len(tiles) > 6 else "")
+    whole = len(tiles) == len(view.cells)
+    return Picture(
+        drawing=draw(figure, f"{view.slug}-{kind}s"),
+        title=f"{title}, {view.name}",
+        alt=f"{alt} on {view.name} for {names}.",
+        caption=(
+            f"{caption} First seed of each cell (n = 1 network a tile), at the end of training; "
+            f"above each, that network's own {view.scale.name}. Framed in ink: the baseline."
+            + ("" if whole else " Baseline, best and worst cells only.")
+        ),
+        wide=True,
+    )
+
+
+_WALL_WORDS = {
+    "region": (
+        "Decision regions",
+        "Decision regions and training points",
+        "Colour: the class that wins; deeper colour: more certain. Points: the training data.",
+    ),
+    "curve": (
+        "Fitted curves",
+        "Fitted curves over the training points",
+        "Line: the network's output; grey points: the training data. All tiles share both axes.",
+    ),
+    "confusion": (
+        "Mistakes by class",
+        "Which class is mistaken for which",
+        "True class down, predicted class across; darker is a commoner mistake. The diagonal "
+        "names the class and is left out of the scale.",
+    ),
+}
+
+
+def _tiles(view: TaskView, kind: str) -> list[walls.Tile]:
+    """The last picture of every cell that has one, in the order of the study."""
+    pictures = view.results.pictures[view.results.pictures["kind"] == kind]
+    if pictures.empty:
+        return []
+    trials = view.results.trials[
+        (view.results.trials["task"] == view.name) & (view.results.trials["stage"] == "final")
+    ]
+    last = pictures.sort_values("step", kind="stable").groupby("trial", observed=True).last()
+    joined = trials.merge(last, left_on="trial", right_index=True)
+    tiles = []
+    for cell in records(_shown_cells(view, kind)):
+        own = joined
+        for factor in view.factors:
+            own = own[own[factor] == cell[factor]]
+        if not own.empty:
+            row = records(own)[0]
+            tiles.append(_tile(view, row, str(cell["label"]), baseline=bool(cell["is_baseline"])))
+    return tiles
+
+
+def _shown_cells(view: TaskView, kind: str) -> pd.DataFrame:
+    """All cells, or where that is too many (or matrices) the baseline, the best and the worst."""
+    most = 6 if kind == "confusion" else MOST_TILES
+    if len(view.cells) <= most:
+        return view.cells
+    ranked = view.cells.sort_values("value", ascending=False, kind="stable")
+    half = (most - 1) // 2
+    keep = ranked.index.isin([*ranked.index[:half], *ranked.index[-(most - 1 - half) :]])
+    return ranked[keep | ranked["is_baseline"].astype(bool)]
+
+
+def _tile(view: TaskView, row: dict[str, object], label: str, *, baseline: bool) -> walls.Tile:
+    classes = row["classes"]
+    bounds = tuple(float(x) for x in str(row["range"]).split(","))
+    reached = float(str(row[str(view.task["response"])])) * view.scale.factor
+    return walls.Tile(
+        title=label,
+        note=f"{number(reached, 1 if view.scale.unit else 2)}{view.scale.unit}",
+        values=walls.read_values(str(row["values"]), str(row["shape"])),
+        bounds=(*bounds, *(0.0,) * 4)[:4],
+        classes=int(float(str(classes))) if pd.notna(classes) else 0,
+        baseline=baseline,
+    )

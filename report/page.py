@@ -1,0 +1,87 @@
+"""The report as one HTML page that loads nothing, and the one write of everything."""
+
+import base64
+import hashlib
+import os
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import BaseLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from report.document import Picture, Report, numbers_of, pictures_of
+from report.escaping import visible
+from report.markdown import render_markdown
+from report.palette import THEME
+
+
+def render_html(report: Report) -> str:
+    """The whole page: one file, under a policy that lets it load nothing and run no script."""
+    style = _themed(_template("style.css"))
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'"
+    environment = Environment(
+        loader=BaseLoader(),
+        autoescape=True,
+        finalize=_visible_or_markup,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.from_string(_template("index.html")).render(
+        report=report, numbers=numbers_of(report), style=Markup(style), policy=policy, svg=_svg
+    )
+
+
+def _svg(picture: Picture) -> Markup:
+    """A drawing as it stands in the page; its text was escaped when the SVG was written."""
+    return Markup(picture.drawing.svg)
+
+
+def _visible_or_markup(value: object) -> object:
+    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
+
+
+def _themed(style: str) -> str:
+    """The stylesheet with the palette's variables for a light and for a dark page."""
+    light = " ".join(f"--{name}: {colour};" for colour, (name, _) in THEME.items())
+    dark = " ".join(f"--{name}: {colour};" for name, colour in THEME.values())
+    return style.replace("/* light */", light).replace("/* dark */", dark)
+
+
+def _template(name: str) -> str:
+    return (files("report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
+    """Write figures, Markdown and page into `folder`, each whole or not at all.
+
+    Figures of an earlier report that this one no longer has are removed.
+    """
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    pictures = [p for section in report.sections for p in pictures_of(section)]
+    for picture in pictures:
+        _write_whole(figures / f"{picture.name}.png", picture.drawing.png)
+    text, page = folder / "report.md", folder / "index.html"
+    _write_whole(text, render_markdown(report).encode())
+    _write_whole(page, render_html(report).encode())
+    for stale in set(figures.glob("*.png")) - {figures / f"{p.name}.png" for p in pictures}:
+        stale.unlink(missing_ok=True)
+    return page, text
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never a mixture."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,305 @@
+"""Numbers and sentences: they have sign, unit, interval and n, and claim no more than these allow.
+
+One rule decides the words (METHODS S5): an effect "raises" or "lowers" when its Holm-adjusted p is
+at most .05 and the simultaneous interval printed beside it does not reach zero.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from report.estimates import Estimate
+
+ALPHA = 0.05
+NOTHING = "–"  # stands for a number that does not exist
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a response is spoken of: accuracies in percent, everything else as it is."""
+
+    name: str  # "test accuracy"
+    unit: str  # written after a level: "%" or nothing
+    difference: str  # written after a difference: "percentage points" or nothing
+    factor: float  # from the CSV to the unit
+    most_decimals: int
+    higher_is_better: bool
+    matters: float  # smallest difference worth finding where the study's claims name none
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis that shows it."""
+        return f"{self.name} (%)" if self.unit else self.name
+
+
+def scale_of(response: str) -> Scale:
+    """The scale of a column of trials.csv or curves.csv, for instance `test_accuracy`."""
+    part, _, kind = response.partition("_")
+    words = {"val": "validation", "train": "training"}
+    name = f"{words.get(part, part)} {'R²' if kind == 'r2' else kind.replace('_', ' ')}".strip()
+    if kind == "accuracy":
+        return Scale(name, "%", "percentage points", 100.0, 2, True, 2.0)
+    return Scale(name, "", "", 1.0, 3 if kind == "r2" else 4, kind != "loss", 0.05)
+
+
+# Numbers
+
+
+def decimals(margins: Sequence[float], most: int) -> int:
+    """Digits after the point that intervals of these half-widths support: two of the margin."""
+    known = sorted(m for m in margins if math.isfinite(m) and m > 0)
+    if not known:
+        return min(most, 1) if most < 3 else most
+    middle = known[len(known) // 2]
+    return max(0, min(most, 1 - math.floor(math.log10(middle))))
+
+
+def number(value: float, digits: int, *, signed: bool = False) -> str:
+    """A number with a true minus sign; no minus on what rounds to zero."""
+    if not math.isfinite(value):
+        return NOTHING
+    text = f"{abs(value):.{digits}f}"
+    zero = float(text) == 0
+    sign = "" if zero else ("−" if value < 0 else ("+" if signed else ""))
+    return sign + text
+
+
+def bounds(estimate: Estimate, digits: int, *, signed: bool = False) -> str:
+    """`low to high`, or a dash where there is no interval."""
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return NOTHING
+    low, high = (number(x, digits, signed=signed) for x in (estimate.low, estimate.high))
+    return f"{low} to {high}"
+
+
+def p_value(p: float) -> str:
+    """A p-value to two digits, never as zero."""
+    if not math.isfinite(p):
+        return NOTHING
+    if p < 0.001:
+        return "< .001"
+    text = f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
+    return text.removeprefix("0") if p < 1 else "1"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 trial`, `2 trials`, `1,200 trials`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def margin(estimate: Estimate) -> float:
+    """Half the width of the interval."""
+    return (estimate.high - estimate.low) / 2
+
+
+def scaled(estimate: Estimate, factor: float) -> Estimate:
+    """The same estimate in another unit."""
+    value, low, high = (factor * x for x in (estimate.value, estimate.low, estimate.high))
+    return Estimate(value, low, high, estimate.n, estimate.interval)
+
+
+# Levels and effects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """One difference from the baseline, in the unit of its scale."""
+
+    label: str
+    estimate: Estimate  # simultaneous: at 1 - alpha/m
+    p_holm: float
+    detectable: float = math.nan  # smallest difference this n finds with power .8
+    seeds_for: float = math.nan  # seeds that would find the difference seen
+    underpowered: bool = False
+
+    @property
+    def resolved(self) -> bool:
+        """Whether "raises" or "lowers" may be said of it; the one rule."""
+        clear = self.estimate.low > 0 or self.estimate.high < 0
+        return self.p_holm <= ALPHA and clear
+
+    @property
+    def strength(self) -> float:
+        """Effect over margin: what findings are ranked by."""
+        half = margin(self.estimate)
+        if not math.isfinite(half):
+            return 0.0
+        return abs(self.estimate.value) / half if half > 0 else math.inf
+
+
+def level_phrase(estimate: Estimate, scale: Scale) -> str:
+    """`93.1% (95% t interval 91.0 to 95.2, n = 10 seeds)`."""
+    digits = decimals([margin(estimate)], scale.most_decimals)
+    value = f"{number(estimate.value, digits)}{scale.unit}"
+    return f"{value} ({evidence(estimate, digits, signed=False)})"
+
+
+def difference_phrase(estimate: Estimate, scale: Scale, *, signed: bool = True) -> str:
+    """`+4.2 percentage points (98.75% t interval +1.2 to +7.2, n = 10 seeds)`."""
+    digits = decimals([margin(estimate)], scale.most_decimals)
+    value = estimate.value if signed else abs(estimate.value)
+    amount = f"{number(value, digits, signed=signed)} {scale.difference}".strip()
+    return f"{amount} ({evidence(estimate, digits, signed=True)})"
+
+
+def evidence(estimate: Estimate, digits: int, *, signed: bool) -> str:
+    """Interval with method and level, and n; says so where there is no interval."""
+    sample = f"n = {counted(estimate.n, 'seed')}"
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return f"no interval, {sample}"
+    return f"{estimate.interval} interval {bounds(estimate, digits, signed=signed)}, {sample}"
+
+
+def contrast_sentence(contrast: Contrast, scale: Scale, *, task: str, baseline: str) -> str:
+    """Say one contrast, and claim no more than its interval and p allow."""
+    estimate = contrast.estimate
+    if contrast.resolved:
+        verb = "raises" if estimate.value > 0 else "lowers"
+        amount = difference_phrase(estimate, scale, signed=False)
+        return f"On {task}, {contrast.label} {verb} {scale.name} against {baseline} by {amount}."
+    amount = difference_phrase(estimate, scale)
+    if contrast.underpowered:
+        return (
+            f"On {task}, the comparison of {contrast.label} with {baseline} in {scale.name} is "
+            f"underpowered: {amount}{_power_clause(contrast, scale)}."
+        )
+    return (
+        f"On {task}, {contrast.label} has no detectable effect on {scale.name} against "
+        f"{baseline}: {amount}{_power_clause(contrast, scale)}."
+    )
+
+
+def _power_clause(contrast: Contrast, scale: Scale) -> str:
+    """What this n could have found, and the seeds that the difference seen would need."""
+    if not math.isfinite(contrast.detectable):
+        return ""
+    digits = decimals([contrast.detectable], scale.most_decimals)
+    amount = f"{number(contrast.detectable, digits)} {scale.difference}".strip()
+    text = f"; with power .8, n = {contrast.estimate.n} finds {amount} or more"
+    if math.isfinite(contrast.seeds_for) and contrast.seeds_for > contrast.estimate.n:
+        text += f", and this difference would take about {contrast.seeds_for:,.0f} seeds"
+    return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Who leads on one task, and what may be said of the lead; differences in display units."""
+
+    task: str
+    scale: Scale
+    baseline: str
+    best: str
+    level: Estimate  # of the best
+    contrasts: tuple[Contrast, ...]
+    runner_up: str = ""
+    lead: Estimate | None = None  # best minus runner-up, corrected for having been chosen
+
+    def contrast(self, label: str) -> Contrast | None:
+        """The contrast of a label, if it is not the baseline."""
+        return next((c for c in self.contrasts if c.label == label), None)
+
+    @property
+    def resolved(self) -> tuple[Contrast, ...]:
+        """The contrasts of which a direction may be said."""
+        return tuple(c for c in self.contrasts if c.resolved)
+
+    @property
+    def strength(self) -> float:
+        """Of its strongest contrast that is resolved."""
+        return max((c.strength for c in self.resolved), default=0.0)
+
+
+def ranking_sentence(ranking: Ranking) -> str:
+    """Which level was best on a task, and whether it can be told from the baseline."""
+    scale, level = ranking.scale, level_phrase(ranking.level, ranking.scale)
+    order = "highest" if scale.higher_is_better else "lowest"
+    start = f"On {ranking.task}, {ranking.best} has the {order} mean {scale.name}, {level}"
+    contrast = ranking.contrast(ranking.best)
+    if contrast is None:
+        return f"{start}; it is the baseline{_rivals_clause(ranking)}."
+    amount = difference_phrase(contrast.estimate, scale, signed=not contrast.resolved)
+    if contrast.resolved:
+        side = "above" if contrast.estimate.value > 0 else "below"
+        return f"{start}, {side} {ranking.baseline} by {amount}{_lead_clause(ranking)}."
+    verdict = (
+        "which this study is too small to tell from"
+        if contrast.underpowered
+        else ("not distinguishable from")
+    )
+    return f"{start}, {verdict} {ranking.baseline}: {amount}{_lead_clause(ranking)}."
+
+
+def _rivals_clause(ranking: Ranking) -> str:
+    """How many alternatives are told from a baseline that leads."""
+    told = len(ranking.resolved)
+    many = len(ranking.contrasts)
+    if not many:
+        return ""
+    if not told:
+        return f", but none of the {counted(many, 'alternative')} can be told from it"
+    return f", and {told} of {counted(many, 'alternative')} {'is' if told == 1 else 'are'} worse"
+
+
+def _lead_clause(ranking: Ranking) -> str:
+    """Whether the best can be told from the next, unless the next is the baseline."""
+    lead = ranking.lead
+    if lead is None or ranking.runner_up == ranking.baseline or not math.isfinite(lead.low):
+        return ""
+    if lead.low <= 0 <= lead.high:
+        return f"; its lead over {ranking.runner_up} is not resolved"
+    return f"; it also leads {ranking.runner_up}, the next, by {difference_phrase(lead, ranking.scale, signed=False)}"
+
+
+def headline(rankings: Sequence[Ranking], *, noun: str) -> str:
+    """One study's answer over all of its tasks, for the top of the report.
+
+    The interval method, level and n stand once at the end where all tasks share them.
+    """
+    methods = {(c.estimate.interval, c.estimate.n) for r in rankings for c in r.contrasts}
+    shared = len(methods) == 1
+    clauses = [_headline_clause(ranking, noun, shared=shared) for ranking in rankings]
+    text = " ".join(f"{clause[0].upper()}{clause[1:]}." for clause in clauses)
+    if shared:
+        interval, n = methods.pop()
+        text += f" Differences with {interval} intervals, n = {counted(n, 'seed')}."
+    return text
+
+
+def _headline_clause(ranking: Ranking, noun: str, *, shared: bool) -> str:
+    scale, best = ranking.scale, ranking.best
+    digits = decimals([margin(ranking.level)], scale.most_decimals)
+    level = f"{number(ranking.level.value, digits)}{scale.unit}"
+    contrast = ranking.contrast(best)
+    if contrast is None:
+        worst = max(ranking.resolved, key=lambda c: abs(c.estimate.value), default=None)
+        text = f"on {ranking.task} the baseline {best} has the best mean ({level})"
+        if worst is None:
+            return f"{text}, but no {noun} can be told from it"
+        amount = _amount(worst.estimate, scale, shared=shared, signed=False)
+        verb = "raises" if worst.estimate.value > 0 else "lowers"
+        return f"{text}; {worst.label} {verb} {scale.name} most, by {amount}"
+    amount = _amount(contrast.estimate, scale, shared=shared, signed=not contrast.resolved)
+    if contrast.resolved:
+        verb = "raises" if contrast.estimate.value > 0 else "lowers"
+        return f"on {ranking.task} {best} is best ({level}): it {verb} {scale.name} by {amount}"
+    return (
+        f"on {ranking.task} no {noun} is shown to beat {ranking.baseline}; the best mean is that "
+        f"of {best} ({level}), {amount}"
+    )
+
+
+def _amount(estimate: Estimate, scale: Scale, *, shared: bool, signed: bool) -> str:
+    """A difference with its bounds; method and n too unless they are said once for all."""
+    if not shared:
+        return difference_phrase(estimate, scale, signed=signed)
+    digits = decimals([margin(estimate)], scale.most_decimals)
+    value = estimate.value if signed else abs(estimate.value)
+    words = f"{number(value, digits, signed=signed)} {scale.difference}".strip()
+    return f"{words} ({bounds(estimate, digits, signed=True)})"
