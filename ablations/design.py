@@ -211,13 +211,15 @@ class Rates:
     source: str | None = None
 
     def of(self, cell: Cell) -> tuple[float, ...]:
-        """The rates to try for one cell."""
+        """The rates to try for one cell; none where another study chooses."""
+        if self.source is not None:
+            return ()
         level = "" if self.by is None else text(cell.value(self.by))
         return dict(self.values)[level]
 
     def tunes(self, cell: Cell) -> bool:
         """Whether this study has a rate to choose for the cell."""
-        return self.source is None and len(self.of(cell)) > 1
+        return len(self.of(cell)) > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +333,7 @@ def trials_of(study: Study) -> Iterator[Trial]:
                     for seed in tuning_seeds(study):
                         name = trial_name(study, cell, "tuning", seed, rate)
                         yield Trial(name, cell, "tuning", seed, rate)
-            chosen = rates[0] if study.rates.source is None and len(rates) == 1 else None
+            chosen = rates[0] if len(rates) == 1 else None
             for seed in range(study.seeds):
                 name = trial_name(study, cell, "final", seed, chosen)
                 yield Trial(name, cell, "final", seed, chosen)

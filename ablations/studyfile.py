@@ -283,13 +283,13 @@ class _Reader:
                     "there is nothing to compare"
                 )
             for cell in trained_cells(study, task):
-                tuned = study.rates.tunes(cell)
+                tuned = study.rates.tunes(cell) and len(study.rates.of(cell))
                 if tuned and task.split == "none":
                     raise DesignError(
                         f"task {task.name!r}: split = 'none' leaves no validation data to tune "
                         "the learning rate on; give one rate"
                     )
-                trials += study.seeds + tuned * study.tuning_seeds * len(study.rates.of(cell))
+                trials += study.seeds + tuned * study.tuning_seeds
         if trials > TRIAL_LIMIT:
             raise DesignError(
                 f"the grid has {trials:,} trials, more than the limit of {TRIAL_LIMIT:,}; "
@@ -344,19 +344,30 @@ def _split(name: str, split: Any) -> Any:
 
 
 def _skip(name: str, table: Any, factors: tuple[Factor, ...]) -> tuple[tuple[str, str], ...]:
-    levels = {factor.name: {text(level) for level in factor.levels} for factor in factors}
-    skipped = []
+    levels = {factor.name: [text(level) for level in factor.levels] for factor in factors}
+    skipped: list[tuple[str, str]] = []
     for factor, names in _typed(table, dict, f"[task.{name}] skip").items():
         if factor not in levels:
             raise DesignError(f"[task.{name}] skip: unknown factor {factor!r}; {suggest(factor, levels)}")
         for level in _typed(names, list, f"[task.{name}] skip {factor}"):
-            shown = text(FACTORS[factor].parse(factor, level))
-            if shown not in levels[factor]:
-                raise DesignError(f"[task.{name}] skip: {shown!r} is not a level of {factor}")
-            if shown == text(next(f for f in factors if f.name == factor).baseline):
-                raise DesignError(f"[task.{name}] skip: {shown!r} is the baseline of {factor}")
-            skipped.append((factor, shown))
+            meant = [shown for shown in levels[factor] if text(level) in {shown, bare(shown)}]
+            if not meant:
+                raise DesignError(
+                    f"[task.{name}] skip: {level!r} is not a level of {factor}; "
+                    f"{suggest(level, tuple(levels[factor]))}"
+                )
+            if meant[0] == text(next(f for f in factors if f.name == factor).baseline):
+                raise DesignError(
+                    f"[task.{name}] skip: {level!r} is the baseline of {factor}, which every task "
+                    "needs; make another level the first"
+                )
+            skipped += [(factor, shown) for shown in meant]
     return tuple(skipped)
+
+
+def bare(level: str) -> str:
+    """The name of a level shown with settings: `dropout` of `dropout(rate=0.3)`."""
+    return level.partition("(")[0]
 
 
 def _rates(value: Any, factors: tuple[Factor, ...], fixed: Mapping[str, Value]) -> Rates:

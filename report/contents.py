@@ -84,18 +84,16 @@ def notices(results: Results) -> tuple[str, ...]:
     if "quick" in profiles(results):
         found.append(
             "Smoke test: the quick profile shows that everything runs. Its few seeds and steps "
-            "support no conclusion; run `make ablations report` for one."
+            "support no conclusion; “make ablations report” runs the standard profile."
         )
     counts = statuses(results.studies)
     lacking = [
-        f"{counts[status]:,} {words}"
-        for status, words in _LACKING.items()
-        if counts.get(status, 0)
+        f"{counts[status]:,} {words}" for status, words in _LACKING.items() if counts.get(status, 0)
     ]
     if lacking:
         found.append(
             f"Incomplete: of {counted(counts['expected'], 'trial')}, {listed(lacking)}. "
-            "`make ablations` trains what is missing."
+            "“make ablations” trains what is missing."
         )
     return tuple(found)
 
@@ -137,7 +135,9 @@ def facts(results: Results) -> tuple[tuple[str, str], ...]:
         "When": str(machine.get("created", "")).replace("T", " ")[:16],
         "Commit": commit + (" with uncommitted changes" if machine.get("dirty") else ""),
         "Software": _software(machine),
-        "Device": listed(list(dict.fromkeys(str(s.study.get("device", "")) for s in results.studies))),
+        "Device": listed(
+            list(dict.fromkeys(str(s.study.get("device", "")) for s in results.studies))
+        ),
     }
     return tuple((name, value) for name, value in found.items() if value)
 

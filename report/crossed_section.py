@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from report import effects, factorial
 from report.document import Block, Figures, Finding, Picture, Section, Text
 from report.drawing import draw
-from report.evidence import HALF, sheet, wall
+from report.evidence import HALF, WIDE, heat_map_of, sheet, wall
 from report.palette import SERIES
 from report.prose import (
     ALPHA,
@@ -26,7 +27,8 @@ from report.tables import StudyResults
 from report.views import TaskView, contrast_of, in_units, ranking_of, records, slugs, view_of
 
 SHOWN = 10  # best and worst cells in the table
-MOST_TERMS = 14
+MOST_TERMS = 12
+LEAST_SHARE = 0.005  # a smaller term is summed with the others
 STRONGEST = 3  # interactions drawn for each task
 
 
@@ -52,12 +54,12 @@ def crossed_section(results: StudyResults, slug: str) -> tuple[Section, list[Fin
     ]
     parts = [_factorial(view) for view in views]
     rankings = [ranking for view in views if (ranking := ranking_of(view)) is not None]
-    sentences = [sentence for part in parts for sentence in _sentences(part)]
+    sentences = [" ".join(said) for part in parts if (said := _sentences(part))]
     section = Section(
         anchor=slug,
         title=str(results.study["name"]),
         question=str(results.study["question"]),
-        blocks=study_blocks(results, views, [*sentences, *map(ranking_sentence, rankings)]),
+        blocks=study_blocks(results, views, sentences or [*map(ranking_sentence, rankings)]),
         topics=tuple(_topic(part) for part in parts),
     )
     return section, _findings(results, parts, rankings)
@@ -104,7 +106,7 @@ def _topic(part: Factorial) -> Section:
         if len(some) < len(ranked)
         else ""
     )
-    drawn = (main_effects(part), shares(part), *interactions(part))
+    drawn = (main_effects(part), shares(part), interactions(part), grid(part))
     pictures = tuple(picture for picture in drawn if picture is not None)
     walls = tuple(p for kind in ("region", "curve") if (p := wall(view, kind)) is not None)
     blocks: list[Block] = []
@@ -169,7 +171,8 @@ def shares_frame(terms: pd.DataFrame) -> pd.DataFrame:
     """The frame that `plot_shares` takes: the largest terms, the rest summed, then the noise."""
     design = terms[terms["order"] > 0].sort_values("share", ascending=False, kind="stable")
     noise = terms[terms["order"] == 0]
-    top, rest = design.iloc[: MOST_TERMS - 3], design.iloc[MOST_TERMS - 3 :]
+    large = (design["share"] >= LEAST_SHARE) & (np.arange(len(design)) < MOST_TERMS)
+    top, rest = design[large], design[~large]
     rows = [(row["term"], 100 * row["share"], False) for row in records(top)]
     if len(rest):
         rows.append((f"{len(rest)} other terms", 100 * float(rest["share"].sum()), False))
@@ -180,29 +183,68 @@ def shares_frame(terms: pd.DataFrame) -> pd.DataFrame:
 _NOISE = {"seed": "between seeds", "error": "left over (noise)"}
 
 
-def interactions(part: Factorial) -> list[Picture]:
+def interactions(part: Factorial) -> Picture | None:
     """The strongest interactions of two factors, each as lines that would be parallel without."""
-    return [_interaction(part, row) for row in records(strongest_pairs(part))]
+    terms = strongest_pairs(part)
+    if terms.empty:
+        return None
+    view = part.view
+    figure = Figure(figsize=(WIDE, 2.9), layout="constrained")
+    axes = figure.subplots(1, len(terms), sharey=True, squeeze=False)[0]
+    told = []
+    for ax, term in zip(axes, records(terms), strict=True):
+        frame, across, lines = _lines_of(part, term)
+        names = list(dict.fromkeys(frame["line"]))
+        colours = dict(zip(names, SERIES * (len(names) // len(SERIES) + 1), strict=False))
+        response = view.scale.axis if ax is axes[0] else ""
+        factorial.plot_interaction(ax, frame, across=across, response=response, colours=colours)
+        ax.set_title(f"{lines} by {across}: {_share(term)}")
+        told.append(f"{term['term']} {_share(term)}, {_verdict(term)}")
+    return Picture(
+        drawing=draw(figure, f"{view.slug}-interactions"),
+        title=f"Strongest interactions of two factors, {view.name}",
+        alt=f"Interactions on {view.scale.name} on {view.name}: {'; '.join(told)}.",
+        caption=(
+            f"Mean {view.scale.name} over all other factors; lines that are not parallel are the "
+            f"interaction. Share of the variance and F test, Holm-adjusted over all pairs: "
+            f"{'; '.join(told)}. Bars: 95% t intervals of the interaction alone, "
+            f"n = {int(part.pairs['n'].max())} seeds."
+        ),
+        wide=True,
+    )
+
+
+def _share(term: dict[str, object]) -> str:
+    return f"{100 * max(float(str(term['share'])), 0):.1f}%"
+
+
+def _verdict(term: dict[str, object]) -> str:
+    word = "resolved" if float(str(term["p_holm"])) <= ALPHA else "not resolved"
+    return f"p {_p(term)}, {word}"
 
 
 def strongest_pairs(part: Factorial) -> pd.DataFrame:
-    """The terms of two factors that the F test resolves, largest share first."""
+    """The terms of two factors with the largest shares, with their Holm-adjusted p."""
     if part.terms.empty:
         return part.terms
     pairs = part.terms[part.terms["order"] == 2]
-    adjusted = effects.estimates.holm(pairs["p"].to_numpy(dtype=float))
-    pairs = pairs.assign(p_holm=adjusted)
-    found = pairs[pairs["p_holm"] <= ALPHA].sort_values("share", ascending=False, kind="stable")
-    return found.iloc[:STRONGEST]
+    pairs = pairs.assign(p_holm=effects.estimates.holm(pairs["p"].to_numpy(dtype=float)))
+    return pairs.sort_values("share", ascending=False, kind="stable").iloc[:STRONGEST]
 
 
-def _interaction(part: Factorial, term: dict[str, object]) -> Picture:
-    view = part.view
-    first, second = _factors_of(view, str(term["term"]))
+def resolved_pairs(part: Factorial) -> pd.DataFrame:
+    """Those of them that the F test resolves."""
+    pairs = strongest_pairs(part)
+    return pairs if pairs.empty else pairs[pairs["p_holm"] <= ALPHA]
+
+
+def _lines_of(part: Factorial, term: dict[str, object]) -> tuple[pd.DataFrame, str, str]:
+    """The frame that `plot_interaction` takes, the factor along x and the factor of the lines."""
+    first, second = _factors_of(part.view, str(term["term"]))
     pairs = part.pairs[(part.pairs["factor_a"] == first) & (part.pairs["factor_b"] == second)]
-    across, lines = (first, second) if _many(pairs, "a") >= _many(pairs, "b") else (second, first)
-    side = "a" if across == first else "b"
-    other = "b" if side == "a" else "a"
+    wider = _many(pairs, "a") >= _many(pairs, "b")
+    side, other = ("a", "b") if wider else ("b", "a")
+    across, lines = (first, second) if wider else (second, first)
     half = (pairs["high"] - pairs["low"]) / 2
     frame = pd.DataFrame(
         {
@@ -213,27 +255,20 @@ def _interaction(part: Factorial, term: dict[str, object]) -> Picture:
             "high": pairs["mean"] + half,
         }
     )
-    names = list(dict.fromkeys(frame["line"]))
-    colours = dict(zip(names, SERIES * (len(names) // len(SERIES) + 1), strict=False))
-    figure, ax = sheet(HALF, 2.9)
-    factorial.plot_interaction(
-        ax, frame, across=across, response=view.scale.axis, colours=colours
-    )
-    share = f"{100 * float(str(term['share'])):.1f}%"
-    place = f"{slugs([first])[0]}-{slugs([second])[0]}"
-    return Picture(
-        drawing=draw(figure, f"{view.slug}-{place}"),
-        title=f"{first} × {second}, {view.name}",
-        alt=(
-            f"The effect of {across} on {view.scale.name} on {view.name} differs between levels "
-            f"of {lines}; this interaction is {share} of the variance."
-        ),
-        caption=(
-            f"Mean {view.scale.name} over all other factors. Lines that are not parallel are the "
-            f"interaction: {share} of the variance, Holm-adjusted p {_p(term)}. Bars: the 95% t "
-            f"interval of the interaction alone, n = {int(pairs['n'].max())} seeds."
-        ),
-    )
+    return frame, across, lines
+
+
+def grid(part: Factorial) -> Picture | None:
+    """Depth by width averaged over the other factors, where both have three levels or more."""
+    if part.pairs.empty:
+        return None
+    mine = part.pairs[(part.pairs["factor_a"] == "depth") & (part.pairs["factor_b"] == "width")]
+    if mine.empty or min(_many(mine, "a"), _many(mine, "b")) < 3:
+        return None
+    cells = mine.rename(columns={"level_a": "depth", "level_b": "width"})
+    half = (cells["high"] - cells["low"]) / 2
+    cells = cells.assign(value=cells["mean"], low=cells["mean"] - half, high=cells["mean"] + half)
+    return heat_map_of(part.view, cells, height=3.2)
 
 
 def _p(term: dict[str, object]) -> str:
@@ -266,20 +301,20 @@ def _matters(part: Factorial) -> str:
     """The factors with the largest shares, and how much is noise."""
     terms = part.terms
     main = terms[terms["order"] == 1].sort_values("share", ascending=False, kind="stable")
-    named = [f"{row['term']} {100 * row['share']:.0f}%" for row in records(main)[:3]]
+    named = [f"{row['term']} ({100 * row['share']:.0f}%)" for row in records(main)[:3]]
     crossed = 100 * float(terms.loc[terms["order"] > 1, "share"].sum())
     noise = 100 * float(terms.loc[terms["order"] == 0, "share"].sum())
     n = int(part.means["n"].max())
     return (
         f"On {part.view.name}, the variance of {part.view.scale.name} is due to {listed(named)}; "
-        f"all interactions together {crossed:.0f}%, noise and differences between seeds "
+        f"all interactions together make {max(crossed, 0):.0f}%, noise and differences between seeds "
         f"{noise:.0f}% (shares corrected for noise, n = {n} seeds)."
     )
 
 
 def _depends(part: Factorial) -> str:
     """The strongest interaction that is resolved, with the numbers at its extreme levels."""
-    pairs = strongest_pairs(part)
+    pairs = resolved_pairs(part)
     if pairs.empty:
         return f"On {part.view.name}, no interaction of two factors is detectable."
     term = records(pairs)[0]
@@ -329,30 +364,30 @@ def _findings(
     complete = [part for part in parts if not part.terms.empty]
     if complete:
         strongest = max(complete, key=_largest_share)
-        text = " ".join(_short_share(part) for part in complete)
+        lines = tuple(_short_share(part) for part in complete)
         figure = f"{strongest.view.slug}-shares"
         weight = max(float(np.nanmax(_strengths(part), initial=0)) for part in complete)
         found.append(
-            Finding(topic=study, text=text, figure=figure, weight=weight, is_answer=True)
+            Finding(topic=study, lines=lines, figure=figure, weight=weight, is_answer=True)
         )
         found += _dependency_finding(study, complete)
     for part in complete:
         found += _main_effect_finding(study, part)
     if not complete and rankings:
-        told = " ".join(map(ranking_sentence, rankings))
+        lines = tuple(map(ranking_sentence, rankings))
         figure = f"{parts[0].view.slug}-regions"
-        found.append(Finding(topic=study, text=told, figure=figure, is_answer=True))
+        found.append(Finding(topic=study, lines=lines, figure=figure, is_answer=True))
     return found
 
 
 def _short_share(part: Factorial) -> str:
-    terms = part.terms[part.terms["order"] > 0].sort_values("share", ascending=False)
-    rows = records(terms)[:2]
-    named = [f"{row['term']} ({100 * row['share']:.0f}%)" for row in rows]
+    main = part.terms[part.terms["order"] == 1].sort_values("share", ascending=False)
+    named = [f"{row['term']} ({100 * row['share']:.0f}%)" for row in records(main)[:3]]
+    crossed = 100 * float(part.terms.loc[part.terms["order"] > 1, "share"].sum())
     n = int(part.means["n"].max())
     return (
-        f"On {part.view.name} most of the variance of {part.view.scale.name} that the design "
-        f"explains is due to {listed(named)}, n = {n} seeds."
+        f"On {part.view.name} the variance of {part.view.scale.name} is due to {listed(named)}; "
+        f"all interactions together make {max(crossed, 0):.0f}% (n = {n} seeds)."
     )
 
 
@@ -367,17 +402,23 @@ def _strengths(part: Factorial) -> np.ndarray:
 
 def _dependency_finding(study: str, parts: Sequence[Factorial]) -> list[Finding]:
     """The strongest interaction over all tasks."""
-    with_pairs = [part for part in parts if not strongest_pairs(part).empty]
+    with_pairs = [part for part in parts if not resolved_pairs(part).empty]
     if not with_pairs:
         names = listed([part.view.name for part in parts])
         text = f"No interaction of two factors is detectable on {names}."
-        return [Finding(topic=study, text=text, figure=f"{parts[0].view.slug}-shares")]
-    part = max(with_pairs, key=lambda p: float(strongest_pairs(p)["share"].iloc[0]))
-    term = records(strongest_pairs(part))[0]
-    first, second = _factors_of(part.view, str(term["term"]))
-    figure = f"{part.view.slug}-{slugs([first])[0]}-{slugs([second])[0]}"
-    weight = float(np.sqrt(float(str(term["f"]))))
-    return [Finding(topic=study, text=_depends(part), figure=figure, weight=weight, is_answer=True)]
+        figure = f"{parts[0].view.slug}-interactions"
+        return [Finding(topic=study, lines=(text,), figure=figure, is_answer=True)]
+    part = max(with_pairs, key=lambda p: float(resolved_pairs(p)["share"].iloc[0]))
+    weight = float(np.sqrt(float(resolved_pairs(part)["f"].iloc[0])))
+    return [
+        Finding(
+            topic=study,
+            lines=tuple(_depends(each) for each in parts),
+            figure=f"{part.view.slug}-interactions",
+            weight=weight,
+            is_answer=True,
+        )
+    ]
 
 
 def _main_effect_finding(study: str, part: Factorial) -> list[Finding]:
@@ -396,4 +437,4 @@ def _main_effect_finding(study: str, part: Factorial) -> list[Finding]:
         baseline=effects.level_label(str(factor), base),
     )
     figure = f"{part.view.slug}-main-effects"
-    return [Finding(topic=study, text=sentence, figure=figure, weight=strongest.strength)]
+    return [Finding(topic=study, lines=(sentence,), figure=figure, weight=strongest.strength)]

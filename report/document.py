@@ -89,10 +89,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One sentence for the top of the report."""
+    """What is said at the top of the report: one sentence, or one for each task."""
 
     topic: str  # what it is about, for instance "activation"
-    text: str
+    lines: tuple[str, ...]
     figure: str = ""  # name of the picture that shows it
     weight: float = 0.0  # effect over margin: what findings are ranked by
     is_answer: bool = False  # answers the question of a study

@@ -23,14 +23,21 @@ def sheet(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
+def balanced(tiles: int, *, most: int) -> int:
+    """Columns that fill as few rows as need be about equally."""
+    rows = -(-tiles // most)
+    return -(-tiles // max(rows, 1))
+
+
 def task_pictures(view: TaskView, colours: Mapping[str, str]) -> tuple[Picture, ...]:
     """Every figure that one task of a study with few factors deserves."""
     height = min(max(2.9, 0.7 + 0.235 * len(view.contrasts)), 7.5)
+    grid = heat_map(view, height)
     drawn = (
+        grid,
         forest(view, height),
-        learning_curves(view, colours, height),
+        learning_curves(view, colours, (WIDE, 3.3) if grid else (HALF, height)),
         rate_sensitivity(view, colours),
-        heat_map(view),
         wall(view, "region"),
         wall(view, "curve"),
         wall(view, "confusion"),
@@ -89,7 +96,9 @@ def _group_words(side: str, contrasts: list[Contrast], view: TaskView) -> str:
     return f"{side} it {', '.join(named)}{more}"
 
 
-def learning_curves(view: TaskView, colours: Mapping[str, str], height: float) -> Picture | None:
+def learning_curves(
+    view: TaskView, colours: Mapping[str, str], size: tuple[float, float]
+) -> Picture | None:
     """Validation response while training."""
     response = "val_" + str(view.task["response"]).partition("_")[2]
     scale = scale_of(response)
@@ -99,7 +108,7 @@ def learning_curves(view: TaskView, colours: Mapping[str, str], height: float) -
         return None
     present = set(frame["label"])
     colours = {label: colour for label, colour in colours.items() if label in present}
-    figure, ax = sheet(HALF, height)
+    figure, ax = sheet(*size)
     figures.plot_learning_curves(ax, frame, colours=colours, response=scale.axis)
     grey = sum(colour == figures.CONTEXT for colour in colours.values())
     last = frame.sort_values("step").groupby("label", sort=False)["value"].last()
@@ -115,6 +124,7 @@ def learning_curves(view: TaskView, colours: Mapping[str, str], height: float) -
             f"{seeds_text(frame['n'])}. Ink: {view.baseline}, the baseline."
             + (f" Grey: {counted(grey, 'cell')} near the baseline, for context." if grey else "")
         ),
+        wide=size[0] == WIDE,
     )
 
 
@@ -127,10 +137,9 @@ def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | No
     scale = scale_of(response)
     labels = list(dict.fromkeys(frame["label"]))
     shown = labels[:MOST_TILES]
-    columns = 3 if len(shown) <= 9 else 6
+    columns = balanced(len(shown), most=7)
     rows = -(-len(shown) // columns)
-    width = HALF if columns == 3 else WIDE
-    figure = Figure(figsize=(width, 0.55 + 1.12 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDE, 0.5 + 1.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     axes = list(grid.ravel())
     figures.plot_rate_sensitivity(
@@ -140,19 +149,21 @@ def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | No
         ax.set_axis_off()
     figure.supxlabel("learning rate", fontsize=8.5, color=figures.MUTED)
     figure.supylabel(scale.axis, fontsize=8.5, color=figures.MUTED)
+    banded = bool((frame["n"] >= 3).any())
     lost = int((frame["diverged"] > 0).sum())
     return Picture(
         drawing=draw(figure, f"{view.slug}-rates"),
         title=f"Sensitivity to the learning rate, {view.name}",
         alt=_rates_in_words(frame, view),
         caption=(
-            f"Mean {scale.name} at each rate of the tuning stage; bands are 95% t intervals, "
-            f"{seeds_text(frame['n'])}. Ring: the rate chosen. "
+            f"Mean {scale.name} at each rate of the tuning stage, {seeds_text(frame['n'])}"
+            + ("; bands are 95% t intervals. " if banded else ", too few for an interval. ")
+            + "Ring: the rate chosen. "
             + (f"Cross: {counted(lost, 'rate')} at which a trial diverged. " if lost else "")
             + "Grey: the others."
             + (f" The first {len(shown)} of {len(labels)} cells." if shown != labels else "")
         ),
-        wide=width == WIDE,
+        wide=True,
     )
 
 
@@ -162,14 +173,19 @@ def _rates_in_words(frame: pd.DataFrame, view: TaskView) -> str:
     return f"Learning rates chosen on {view.name}: {', '.join(named)}."
 
 
-def heat_map(view: TaskView) -> Picture | None:
+def heat_map(view: TaskView, height: float) -> Picture | None:
     """Depth by width, whenever a study is a full factorial of the two."""
     if set(view.factors) != {"depth", "width"} or "full" not in view.results.study["design"]:
         return None
-    cells = _grid_cells(view)
+    return heat_map_of(view, view.cells, height=height)
+
+
+def heat_map_of(view: TaskView, grid: pd.DataFrame, *, height: float) -> Picture | None:
+    """The means of a grid of depth and width; columns `depth`, `width` and an estimate's."""
+    cells = _grid_cells(view, grid[np.isfinite(grid["value"])])
     if cells.empty:
         return None
-    figure, ax = sheet(HALF, 0.9 + 0.52 * cells["row"].nunique())
+    figure, ax = sheet(HALF, height)
     figures.plot_heat_map(ax, cells, row="depth (hidden layers)", column="width (units)")
     best = cells.loc[cells["value"].idxmax()]
     return Picture(
@@ -180,16 +196,20 @@ def heat_map(view: TaskView) -> Picture | None:
             f"depth {best['row']} and width {best['column']}."
         ),
         caption=(
-            f"Mean over {seeds_text(view.cells['n'])}; darker is higher. Intervals stand in the "
-            "table. A network without hidden layers is the same at any width, so it was trained "
-            "once and has one box."
+            f"Mean over {seeds_text(grid['n'])}; darker is higher. Intervals stand in the table."
+            + (_ONE_BOX if (cells["span"] > 1).any() else "")
         ),
     )
 
 
-def _grid_cells(view: TaskView) -> pd.DataFrame:
+_ONE_BOX = (
+    " A network without hidden layers is the same at any width, so it was trained once and has "
+    "one box, left out of the colour scale."
+)
+
+
+def _grid_cells(view: TaskView, cells: pd.DataFrame) -> pd.DataFrame:
     """The frame that `plot_heat_map` takes, levels in rising order."""
-    cells = view.cells[np.isfinite(view.cells["value"])]
     widths = sorted({str(c["width"]) for c in view.results.study["cells"]}, key=_numeric)
     digits = decimals(list((cells["high"] - cells["low"]) / 2), view.scale.most_decimals)
     rows = []
@@ -228,10 +248,11 @@ def wall(view: TaskView, kind: str) -> Picture | None:
     if not tiles:
         return None
     points = view.results.points[view.results.points["task"] == view.name]
-    columns = min(6 if len(tiles) > 4 else max(len(tiles), 4), max(len(tiles), 4))
+    columns = max(balanced(len(tiles), most=6), 4)
     aspect = 0.72 if kind == "curve" else 1.0
-    size = walls.wall_size(len(tiles), columns, width=WIDE - 0.1, aspect=aspect)
-    figure, ax = sheet(WIDE, size[1] + 0.1)
+    size = walls.wall_size(len(tiles), columns, width=WIDE - 0.04, aspect=aspect)
+    figure = Figure(figsize=(WIDE, size[1] + 0.04))
+    ax = figure.add_axes((0, 0, 1, 1))
     if kind == "region":
         walls.plot_regions(ax, tiles, points, columns=columns, size=size)
     elif kind == "curve":
@@ -248,7 +269,12 @@ def wall(view: TaskView, kind: str) -> Picture | None:
         caption=(
             f"{caption} First seed of each cell (n = 1 network a tile), at the end of training; "
             f"above each, that network's own {view.scale.name}. Framed in ink: the baseline."
-            + ("" if whole else " Baseline, best and worst cells only.")
+            + (
+                ""
+                if whole
+                else " Of all cells the three best, the baseline and the two worst by their means; the "
+                "ranks are those of the table."
+            )
         ),
         wide=True,
     )
@@ -291,19 +317,25 @@ def _tiles(view: TaskView, kind: str) -> list[walls.Tile]:
             own = own[own[factor] == cell[factor]]
         if not own.empty:
             row = records(own)[0]
-            tiles.append(_tile(view, row, str(cell["label"]), baseline=bool(cell["is_baseline"])))
+            title = str(cell["rank"]) if len(view.cells) > most_tiles(kind) else str(cell["label"])
+            tiles.append(_tile(view, row, title, baseline=bool(cell["is_baseline"])))
     return tiles
 
 
 def _shown_cells(view: TaskView, kind: str) -> pd.DataFrame:
     """All cells, or where that is too many (or matrices) the baseline, the best and the worst."""
-    most = 6 if kind == "confusion" else MOST_TILES
-    if len(view.cells) <= most:
+    if len(view.cells) <= most_tiles(kind):
         return view.cells
-    ranked = view.cells.sort_values("value", ascending=False, kind="stable")
-    half = (most - 1) // 2
-    keep = ranked.index.isin([*ranked.index[:half], *ranked.index[-(most - 1 - half) :]])
-    return ranked[keep | ranked["is_baseline"].astype(bool)]
+    ascending = not view.scale.higher_is_better
+    ranked = view.cells.sort_values("value", ascending=ascending, kind="stable")
+    ranks = [f"rank {place} of {len(ranked)}" for place in range(1, len(ranked) + 1)]
+    keep = ranked.index.isin([*ranked.index[:3], *ranked.index[-2:]])
+    return ranked.assign(rank=ranks)[keep | ranked["is_baseline"].astype(bool)]
+
+
+def most_tiles(kind: str) -> int:
+    """Cells that a wall can show; matrices need more room, so they are labelled by rank earlier."""
+    return 12 if kind == "confusion" else MOST_TILES
 
 
 def _tile(view: TaskView, row: dict[str, object], label: str, *, baseline: bool) -> walls.Tile:

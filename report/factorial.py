@@ -59,8 +59,7 @@ def plot_shares(ax: Axes, shares: pd.DataFrame) -> None:
     ax.tick_params(axis="y", labelcolor=INK)
     ax.set_xlabel("share of variance (%)")
     ax.set_xlim(0, max(float(ranked["share"].max()) * 1.14, 1.0))
-    ax.grid(visible=True, axis="x")
-    ax.grid(visible=False, axis="y")
+    ax.grid(visible=False)
     ax.spines["left"].set_visible(False)
 
 

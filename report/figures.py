@@ -12,17 +12,19 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from report.escaping import visible
 from report.palette import CONTEXT, EDGE, INK, MUTED, PAPER, SERIES
 
 BLUES: Colormap = LinearSegmentedColormap.from_list(
     "report-blues", ["#f3f7fa", "#b5d3e7", "#5a9cc9", "#1f6ba5", "#0a3d6b"]
 )
+RATIOS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 4, 6, 8, 12, 16, 32)  # ticks of times
 LONGEST_LABEL = 30  # characters of a name drawn in a figure; tables have it whole
 
 
-def short(label: str) -> str:
-    """A name no longer than a figure has room for."""
-    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
+def short(label: object, longest: int = LONGEST_LABEL) -> str:
+    """A name no longer than a figure has room for, with nothing in it that cannot be drawn."""
+    return visible(label, longest)
 
 
 def plot_contrasts(ax: Axes, contrasts: pd.DataFrame, *, unit: str, baseline: str) -> None:
@@ -147,7 +149,7 @@ def plot_rate_sensitivity(
 
     Args:
         axes: one per label, sharing both axes.
-        rates: columns `label`, `learning_rate`, `value`, `low`, `high`, `diverged`, `chosen`.
+        rates: columns `label`, `learning_rate`, `value`, `low`, `high`, `n`, `diverged`, `chosen`.
         response: what the y axis shows, with its unit.
     """
     labels = list(dict.fromkeys(rates["label"]))
@@ -159,7 +161,7 @@ def plot_rate_sensitivity(
         _one_sensitivity(ax, rates[rates["label"] == label], _visible(colours[label]), low - room)
         ax.set_xscale("log")
         ax.set_ylim(low - 1.6 * room, high + room)
-        ax.set_title(short(label), fontsize=8, color=_visible(colours[label]))
+        ax.set_title(short(label, 24), fontsize=8, color=_visible(colours[label]))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
         ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
@@ -168,8 +170,9 @@ def plot_rate_sensitivity(
 
 def _one_sensitivity(ax: Axes, own: pd.DataFrame, colour: str, floor: float) -> None:
     own = own.sort_values("learning_rate")
+    sure = own[own["n"] >= 3]  # an interval of two seeds is thirteen times their standard error
     ax.fill_between(
-        own["learning_rate"], own["low"], own["high"], color=colour, alpha=0.15, linewidth=0
+        sure["learning_rate"], sure["low"], sure["high"], color=colour, alpha=0.15, linewidth=0
     )
     ax.plot(own["learning_rate"], own["value"], "o-", color=colour, ms=3)
     chosen = own[own["chosen"]]
@@ -200,9 +203,10 @@ def plot_heat_map(ax: Axes, cells: pd.DataFrame, *, row: str, column: str) -> No
         row, column: names of the two factors.
     """
     rows, columns = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(cells["column"]))
-    low, high = cells["value"].min(), cells["value"].max()
+    own = cells.loc[cells["span"] == 1, "value"]  # one box of all columns would flatten the rest
+    low, high = own.min(), own.max()
     for cell in cells.itertuples():
-        share = (cell.value - low) / (high - low) if high > low else 0.5
+        share = min(max((cell.value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
         x, y = columns.index(cell.column), rows.index(cell.row)
         colour = to_hex(BLUES(0.05 + 0.9 * share)) if np.isfinite(share) else "#eeeeee"
         ax.add_patch(Rectangle((x, y), cell.span, 1, facecolor=colour, edgecolor=PAPER, lw=2))
@@ -236,10 +240,14 @@ def plot_speeds(ax: Axes, speeds: pd.DataFrame, *, labels: Sequence[str]) -> Non
         ax.plot([row.low, row.high], [y, y], color=colour, linewidth=2)
         ax.plot(row.value, y, "o", color=colour if row.resolved else PAPER, mec=colour, mew=1.4)
     ax.set_xscale("log", base=2)
+    low, high = ax.get_xlim()
+    ax.set_xticks([tick for tick in RATIOS if low <= tick <= high])
+    ax.set_xlim(low, high)
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}×"))
     ax.set_yticks(range(len(labels)), [short(label) for label in reversed(labels)])
     ax.tick_params(axis="y", labelcolor=INK)
     ax.set_ylim(-0.6, len(labels) - 0.4)
     ax.grid(visible=True, axis="x")
+    ax.grid(visible=False, axis="y")
     ax.spines["left"].set_visible(False)

@@ -16,7 +16,7 @@ from report.document import (
     Text,
     numbers_of,
 )
-from report.escaping import html_attribute, markdown
+from report.escaping import LONGEST_CELL, html_attribute, markdown
 
 WIDE, HALF = 860, 470  # pixels
 
@@ -38,7 +38,8 @@ def _findings(report: Report, numbers: Mapping[str, int]) -> str:
     for number, finding in enumerate(report.findings, 1):
         figure = numbers.get(finding.figure)
         link = f" [Figure {figure}](figures/{finding.figure}.png)" if figure else ""
-        lines.append(f"{number}. **{markdown(finding.topic)}** – {markdown(finding.text)}{link}")
+        said = "<br>".join(markdown(line) for line in finding.lines)
+        lines.append(f"{number}. **{markdown(finding.topic, LONGEST_CELL)}** – {said}{link}")
     return "\n".join(lines)
 
 
@@ -48,7 +49,7 @@ def _facts(report: Report) -> str:
 
 
 def _section(section: Section, numbers: Mapping[str, int], *, level: int) -> Iterator[str]:
-    yield f"{'#' * level} {markdown(section.title)}"
+    yield f"{'#' * level} {markdown(section.title, LONGEST_CELL)}"
     if section.question:
         yield f"*{markdown(section.question)}*"
     for block in section.blocks:
@@ -85,7 +86,7 @@ def _picture(picture: Picture, numbers: Mapping[str, int]) -> Iterator[str]:
 
 def _table(table: Table) -> str:
     """A GitHub table through tabulate, every cell escaped, the baseline in bold."""
-    rows = [[markdown(cell) for cell in row] for row in table.rows]
+    rows = [[markdown(cell, LONGEST_CELL) for cell in row] for row in table.rows]
     strong = [[f"**{c}**" if i in table.strong and c else c for c in r] for i, r in enumerate(rows)]
     sides = ["right" if table.is_numeric(i) else "left" for i in range(len(table.header))]
     header = [markdown(name) for name in table.header]

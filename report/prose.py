@@ -46,12 +46,17 @@ def scale_of(response: str) -> Scale:
 
 
 def decimals(margins: Sequence[float], most: int) -> int:
-    """Digits after the point that intervals of these half-widths support: two of the margin."""
+    """Digits after the point that intervals of these half-widths support (METHODS T21).
+
+    The margin keeps one digit, or two where it begins below 3.55, as particle physicists round.
+    For several numbers in one column, the median margin decides.
+    """
     known = sorted(m for m in margins if math.isfinite(m) and m > 0)
     if not known:
         return min(most, 1) if most < 3 else most
     middle = known[len(known) // 2]
-    return max(0, min(most, 1 - math.floor(math.log10(middle))))
+    power = math.floor(math.log10(middle))
+    return max(0, min(most, (1 if middle / 10.0**power < 3.55 else 0) - power))
 
 
 def number(value: float, digits: int, *, signed: bool = False) -> str:
@@ -257,19 +262,18 @@ def _lead_clause(ranking: Ranking) -> str:
     return f"; it also leads {ranking.runner_up}, the next, by {difference_phrase(lead, ranking.scale, signed=False)}"
 
 
-def headline(rankings: Sequence[Ranking], *, noun: str) -> str:
-    """One study's answer over all of its tasks, for the top of the report.
+def headline(rankings: Sequence[Ranking], *, noun: str) -> tuple[str, ...]:
+    """One study's answer, a sentence for each task, for the top of the report.
 
     The interval method, level and n stand once at the end where all tasks share them.
     """
     methods = {(c.estimate.interval, c.estimate.n) for r in rankings for c in r.contrasts}
     shared = len(methods) == 1
-    clauses = [_headline_clause(ranking, noun, shared=shared) for ranking in rankings]
-    text = " ".join(f"{clause[0].upper()}{clause[1:]}." for clause in clauses)
+    lines = [f"{_headline_clause(ranking, noun, shared=shared)}." for ranking in rankings]
     if shared:
         interval, n = methods.pop()
-        text += f" Differences with {interval} intervals, n = {counted(n, 'seed')}."
-    return text
+        lines[-1] += f" Differences with {interval} intervals, n = {counted(n, 'seed')}."
+    return tuple(lines)
 
 
 def _headline_clause(ranking: Ranking, noun: str, *, shared: bool) -> str:
@@ -277,26 +281,42 @@ def _headline_clause(ranking: Ranking, noun: str, *, shared: bool) -> str:
     digits = decimals([margin(ranking.level)], scale.most_decimals)
     level = f"{number(ranking.level.value, digits)}{scale.unit}"
     contrast = ranking.contrast(best)
+    start = f"On {ranking.task}"
     if contrast is None:
         worst = max(ranking.resolved, key=lambda c: abs(c.estimate.value), default=None)
-        text = f"on {ranking.task} the baseline {best} has the best mean ({level})"
+        start += f" the baseline {best} has the best mean {scale.name} ({level})"
         if worst is None:
-            return f"{text}, but no {noun} can be told from it"
-        amount = _amount(worst.estimate, scale, shared=shared, signed=False)
+            return f"{start}, and no {noun} can be told from it"
         verb = "raises" if worst.estimate.value > 0 else "lowers"
-        return f"{text}; {worst.label} {verb} {scale.name} most, by {amount}"
-    amount = _amount(contrast.estimate, scale, shared=shared, signed=not contrast.resolved)
+        return f"{start}; {worst.label} {verb} it most, by {_amount(worst, scale, shared=shared)}"
+    amount = _amount(contrast, scale, shared=shared)
     if contrast.resolved:
         verb = "raises" if contrast.estimate.value > 0 else "lowers"
-        return f"on {ranking.task} {best} is best ({level}): it {verb} {scale.name} by {amount}"
+        return (
+            f"{start} {best} has the best mean ({level}) and {verb} {scale.name} against "
+            f"{ranking.baseline} by {amount}{_runner_up_clause(ranking)}"
+        )
     return (
-        f"on {ranking.task} no {noun} is shown to beat {ranking.baseline}; the best mean is that "
-        f"of {best} ({level}), {amount}"
+        f"{start} no {noun} is shown to beat {ranking.baseline} in {scale.name}; {best} has the "
+        f"best mean ({level}), a difference of {amount}"
     )
 
 
-def _amount(estimate: Estimate, scale: Scale, *, shared: bool, signed: bool) -> str:
-    """A difference with its bounds; method and n too unless they are said once for all."""
+def _runner_up_clause(ranking: Ranking) -> str:
+    lead = ranking.lead
+    if lead is None or ranking.runner_up == ranking.baseline or not math.isfinite(lead.low):
+        return ""
+    if lead.low <= 0 <= lead.high:
+        return f", but is not distinguishable from the runner-up, {ranking.runner_up}"
+    return f", ahead of the runner-up, {ranking.runner_up}"
+
+
+def _amount(contrast: Contrast, scale: Scale, *, shared: bool) -> str:
+    """A difference with its bounds; method and n too unless they are said once for all.
+
+    Signed, unless a verb before it has said the direction.
+    """
+    estimate, signed = contrast.estimate, not contrast.resolved
     if not shared:
         return difference_phrase(estimate, scale, signed=signed)
     digits = decimals([margin(estimate)], scale.most_decimals)

@@ -69,7 +69,10 @@ def untuned(results: StudyResults) -> str:
 def edges(views: Sequence[TaskView]) -> str:
     """Cells whose best learning rate is the first or last that was tried."""
     found = [
-        (view.name, [str(x) for x in view.cells.loc[view.cells["lr_at_edge"].astype(bool), "label"]])
+        (
+            view.name,
+            [str(x) for x in view.cells.loc[view.cells["lr_at_edge"].astype(bool), "label"]],
+        )
         for view in views
     ]
     told = [f"{_some(labels)} on {task}" for task, labels in found if labels]
@@ -213,12 +216,17 @@ def _findings(
     strongest = max(rankings, key=lambda ranking: ranking.strength)
     answer = Finding(
         topic=study,
-        text=headline(rankings, noun=_noun(views)),
+        lines=headline(rankings, noun=_noun(views)),
         figure=f"{_slug_of(views, strongest.task)}-contrasts",
         weight=strongest.strength,
         is_answer=True,
     )
-    return [answer, *_contrast_findings(study, views, rankings), *_unresolved(study, views)]
+    return [
+        answer,
+        *_contrast_findings(study, views, rankings),
+        *_unresolved(study, views),
+        *_edge_finding(study, views),
+    ]
 
 
 def _noun(views: Sequence[TaskView]) -> str:
@@ -246,7 +254,7 @@ def _contrast_findings(
             )
             figure = f"{_slug_of(views, ranking.task)}-contrasts"
             found.append(
-                Finding(topic=study, text=sentence, figure=figure, weight=strongest.strength)
+                Finding(topic=study, lines=(sentence,), figure=figure, weight=strongest.strength)
             )
     return found
 
@@ -267,13 +275,31 @@ def _unresolved(study: str, views: Sequence[TaskView]) -> list[Finding]:
             found.append(
                 Finding(
                     topic=study,
-                    text=sentence,
+                    lines=(sentence,),
                     figure=f"{view.slug}-contrasts",
                     weight=max(c.strength for c in hopeful),
                     is_warning=True,
                 )
             )
     return found
+
+
+def _edge_finding(study: str, views: Sequence[TaskView]) -> list[Finding]:
+    """A best rate at the edge of the grid, which would change who wins."""
+    text = edges(views)
+    if not text:
+        return []
+    view = next(view for view in views if view.cells["lr_at_edge"].any())
+    share = max(float(view.cells["lr_at_edge"].mean()) for view in views)
+    return [
+        Finding(
+            topic=study,
+            lines=(text,),
+            figure=f"{view.slug}-rates",
+            weight=share,
+            is_warning=True,
+        )
+    ]
 
 
 def _unresolved_sentence(view: TaskView, contrasts: Sequence[Contrast]) -> str:

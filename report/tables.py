@@ -1,5 +1,6 @@
 """A results folder, read and checked: the one module of the report that opens CSV files."""
 
+import csv
 import gzip
 import json
 import re
@@ -354,11 +355,10 @@ def _check_shape(path: Path, content: bytes, columns: Columns) -> None:
         raise TableError(f"{path}: is empty, without even a header; {REMEDY}")
     # A quoted cell may hold commas and line ends; without them a line is a row.
     plain = re.sub(rb'"[^"]*"', b"", content) if b'"' in content else content
+    header = content.partition(b"\n")[0][:100_000].decode(errors="replace").rstrip("\r")
+    _check_header(path, next(csv.reader([header]), []), columns)
     for number, line in enumerate(BytesIO(plain), start=1):
-        if number == 1:
-            names = line.decode(errors="replace").rstrip("\r\n").split(",")
-            _check_header(path, names, columns)
-        elif line.count(b",") != len(columns) - 1 and line.strip():
+        if line.count(b",") != len(columns) - 1 and line.strip():
             raise TableError(
                 f"{path}: row {number} has {line.count(b',') + 1} cells, the header has "
                 f"{len(columns)}; {REMEDY}"

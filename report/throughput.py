@@ -58,7 +58,7 @@ def _group_rows(group: pd.DataFrame) -> Iterator[dict[str, object]]:
         yield {
             **{column: own[column].iloc[0] for column in GROUP},
             "workload": name,
-            "label": ", ".join(f"{f} {first.loc[name, f]}" for f in factors) or "baseline",
+            "label": ", ".join(f"{f} {first.loc[name, f]}" for f in factors) or str(name),
             "is_baseline": name == baseline,
             "threads": own["threads"].iloc[0],
             "seconds": median.value,

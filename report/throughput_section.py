@@ -10,7 +10,7 @@ from report.document import Block, Details, Figures, Finding, Picture, Section, 
 from report.drawing import draw
 from report.evidence import WIDE
 from report.figures import plot_speeds
-from report.prose import counted, number
+from report.prose import counted, listed, number
 from report.throughput import relative_times
 from report.views import records, slugs
 
@@ -23,12 +23,14 @@ def throughput_section(timings: pd.DataFrame) -> tuple[Section | None, list[Find
     groups = list(speeds.groupby(["device", "mode"], sort=False))
     names = slugs(f"time-{device}-{mode}" for (device, mode), _ in groups)
     pictures = [
-        _picture(group, f"{mode} on {device}", name)
+        _picture(group, f"{mode} on {device_name(device)}", name)
         for ((device, mode), group), name in zip(groups, names, strict=True)
     ]
     blocks: list[Block] = [Text(paragraphs=(_floors(speeds),)), Figures(pictures=tuple(pictures))]
     blocks += [
-        Details(summary=f"Times of {mode} on {device} in numbers", blocks=(_table(group),))
+        Details(
+            summary=f"Times of {mode} on {device_name(device)} in numbers", blocks=(_table(group),)
+        )
         for (device, mode), group in groups
     ]
     section = Section(
@@ -40,11 +42,16 @@ def throughput_section(timings: pd.DataFrame) -> tuple[Section | None, list[Find
     return section, _findings(speeds, dict(zip([key for key, _ in groups], names, strict=True)))
 
 
+def device_name(device: object) -> str:
+    """`CPU` and `CUDA` as people write them."""
+    return str(device).upper() if str(device) in ("cpu", "cuda", "mps", "xpu") else str(device)
+
+
 def _floors(speeds: pd.DataFrame) -> str:
     """What the A/A pairs say of the machine's noise."""
     floors = speeds.groupby(["device", "mode"], sort=False)["noise_floor"].max()
     known = [
-        f"{100 * floor:.1f}% ({mode} on {device})"
+        f"{100 * floor:.1f}% ({mode} on {device_name(device)})"
         for (device, mode), floor in floors.items()
         if floor > 0
     ]
@@ -56,7 +63,7 @@ def _floors(speeds: pd.DataFrame) -> str:
         return f"{start} No workload was timed twice, so the machine's noise floor is not known."
     return (
         f"{start} The same workload timed twice as an A/A pair differs by up to "
-        f"{', '.join(known)}: differences within that are noise and drawn grey."
+        f"{listed(known)}: differences within that are noise and drawn grey."
     )
 
 
@@ -146,9 +153,9 @@ def _findings(speeds: pd.DataFrame, names: dict[tuple[str, str], str]) -> list[F
         figure = names[str(device), str(row["mode"])]
         text = (
             f"On {row['task']}, {row['label']} takes {number(row['value'], digits)} times as long "
-            f"as the baseline for a {row['mode']} on {device} (95% order-statistic interval "
+            f"as the baseline for a {row['mode']} on {device_name(device)} (95% order-statistic interval "
             f"{low} to {high}, n = {int(row['pairs'])} pairs): the largest difference in time "
             "that is resolved."
         )
-        found.append(Finding(topic="throughput", text=text, figure=figure, is_answer=True))
+        found.append(Finding(topic="throughput", lines=(text,), figure=figure, is_answer=True))
     return found

@@ -155,7 +155,8 @@ def _lead(view: TaskView, best: str, runner_up: str) -> Estimate:
 def study_colours(views: Sequence[TaskView]) -> dict[str, str]:
     """A colour for every label, the same in all figures of a study.
 
-    With more than eight alternatives, those that differ most from the baseline get one.
+    With more than eight alternatives, the best of each task and those that differ most from the
+    baseline get one.
     """
     labels = list(dict.fromkeys(label for view in views for label in view.labels))
     baseline = next((view.baseline for view in views), "")
@@ -167,6 +168,10 @@ def study_colours(views: Sequence[TaskView]) -> dict[str, str]:
         for row in records(view.contrasts):
             share = abs(row["value"]) / largest if largest > 0 else 0.0
             weights[str(row["label"])] += share if np.isfinite(share) else 0.0
+    for view in views:
+        best = view.cells["value"] if view.scale.higher_is_better else -view.cells["value"]
+        if best.notna().any():
+            weights[str(view.cells.loc[best.idxmax(), "label"])] += len(views)
     shown = sorted(labels, key=lambda label: -weights[label])[: len(SERIES)]
     return colours_of(labels, baseline=baseline, shown=shown)
 

@@ -172,7 +172,7 @@ def plot_confusions(
                     ha="center",
                     va="center_baseline",
                     color="#4d545d",
-                    fontsize=6.5,
+                    fontsize=7,
                 )
         _frame(ax, tile, box)
 
@@ -206,12 +206,6 @@ def _frame(ax: Axes, tile: Tile, box: tuple[float, float, float, float]) -> None
     x, y, width, height = box
     edge, line = (INK, 1.6) if tile.baseline else (EDGE, 0.8)
     ax.add_patch(Rectangle((x, y), width, height, fill=False, ec=edge, lw=line, zorder=4))
-    title = short(tile.title) if len(tile.title) * 0.068 < width else _cut(tile.title, width)
+    title = short(tile.title, max(4, int(width / 0.073)))
     ax.text(x, y + height + 0.19, title, fontsize=8, weight="bold", va="baseline")
     ax.text(x, y + height + 0.055, tile.note, fontsize=7.5, color=MUTED, va="baseline")
-
-
-def _cut(title: str, width: float) -> str:
-    """A title that fits above a tile `width` inches wide."""
-    room = max(4, int(width / 0.073))
-    return title if len(title) <= room else title[: room - 1] + "…"

@@ -474,7 +474,7 @@ def machine_json(names: Sequence[str], profile: str) -> dict[str, Any]:
 def timings(rng: np.random.Generator, samples: int = 30) -> pd.DataFrame:
     """Samples of a training step for levels of three factors, and an A/A pair."""
     medians = {
-        **{("activation", level): 1.0 for level in ("relu", "identity", "leaky_relu")},
+        **{("activation", level): 1.0 for level in ("identity", "leaky_relu")},
         **{("activation", level): 1.0 + 0.1 * i for i, level in enumerate(("tanh", "gelu"), 1)},
         **{("optimizer", level): s for level, s in (("sgd", 0.82), ("momentum", 0.9))},
         **{("depth", level): s for level, s in (("0", 0.4), ("1", 0.7), ("4", 1.62))},
