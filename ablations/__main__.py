@@ -51,9 +51,11 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
-    top = Parser(prog="ablations", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    top = Parser(
+        prog="ablations", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     add = common.add_argument
     add("--study", default="core", help="a study, a study file or a group (default: core)")
     add("--profile", default="standard", choices=PROFILES, help="how much (default: standard)")
@@ -62,7 +64,9 @@ def parser() -> argparse.ArgumentParser:
     add("--workers", type=_count, help="processes (default: the cores; 0: this process)")
 
     run = commands.add_parser("run", parents=[common], help="train what is missing")
-    run.add_argument("--budget", type=_duration, metavar="TIME", help="start nothing after 90s, 10m")
+    run.add_argument(
+        "--budget", type=_duration, metavar="TIME", help="start nothing after 90s, 10m"
+    )
     run.add_argument("--timeout", type=_duration, metavar="TIME", help="limit of one stack")
     run.add_argument("--quiet", action="store_true", help="no progress")
     run.set_defaults(command=run_command)
@@ -106,7 +110,9 @@ def _duration(value: str) -> float:
 
 def _studies(options: argparse.Namespace) -> list[Study]:
     """The studies asked for, with those their learning rates come from."""
-    studies = {s.name: s for f in find_studies(options.study) for s in [load_study(f, options.profile)]}
+    studies = {
+        s.name: s for f in find_studies(options.study) for s in [load_study(f, options.profile)]
+    }
     for study in list(studies.values()):
         source = study.rates.source
         if source is not None and source not in studies:
@@ -229,7 +235,10 @@ def list_command(options: argparse.Namespace) -> int:
     for name, factor in FACTORS.items():
         print(f"  {name:15} {factor.about}")
         if isinstance(factor, Named):
-            ordered = [factor.default, *(level for level in factor.levels if level != factor.default)]
+            ordered = [
+                factor.default,
+                *(level for level in factor.levels if level != factor.default),
+            ]
             print(f"  {'':15} {', '.join(_level_help(factor, level) for level in ordered)}")
         else:
             print(f"  {'':15} [{text(factor.default)}]")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from ablations.design import TaskSpec, canonical
@@ -34,7 +35,7 @@ def work(stack: Stack) -> dict[str, float]:
         channels = [inputs[0], *[cell.width] * cell.depth]
         kernel = int(cell.settings("network")["kernel"]) ** 2
         multiplied = sum(
-            a * b * kernel * area / 4**n for n, (a, b) in enumerate(zip(channels, channels[1:], strict=False))
+            a * b * kernel * area / 4**n for n, (a, b) in enumerate(pairwise(channels))
         )
         return {
             "stack": 1.0,
@@ -43,7 +44,7 @@ def work(stack: Stack) -> dict[str, float]:
             "evaluated convolution": stack.evaluations * trials * 2 * train * multiplied * 1e-9,
         }
     widths = [math.prod(inputs), *[cell.width] * cell.depth, outputs]
-    multiplied = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    multiplied = sum(a * b for a, b in pairwise(widths))
     units = sum(widths[1:]) * (1.0 + (cell.norm.name != "none") + _dropout(stack))
     return {
         "stack": 1.0,

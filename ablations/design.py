@@ -60,7 +60,8 @@ class Cell:
     def settings(self, factor: str) -> dict[str, Scalar]:
         """Every setting of a named factor's level, the defaults included."""
         kind, level = FACTORS[factor], self.value(factor)
-        assert isinstance(kind, Named) and isinstance(level, Level)
+        assert isinstance(kind, Named)
+        assert isinstance(level, Level)
         return kind.settings(level)
 
     def texts(self) -> dict[str, str]:
@@ -158,11 +159,15 @@ def _double_setting(cell: Cell) -> str | None:
 
 def _too_small(cell: Cell, kind: TaskKind) -> str | None:
     if cell.minibatch == 1 and resolve_defaults(cell).norm.name == "batch":
-        return "batch norm has no variance in a minibatch of 1; use layer norm or larger minibatches"
+        return (
+            "batch norm has no variance in a minibatch of 1; use layer norm or larger minibatches"
+        )
     if cell.network.name == "cnn" and kind.input_shape is not None:
         blocks = min(kind.input_shape[1:]).bit_length() - 1
         if cell.depth > blocks:
-            return f"depth {cell.depth} halves the image away; a cnn here has at most {blocks} blocks"
+            return (
+                f"depth {cell.depth} halves the image away; a cnn here has at most {blocks} blocks"
+            )
     return None
 
 

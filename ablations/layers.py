@@ -183,8 +183,14 @@ class BatchNorm:
         if self.image:
             names = ("running_mean", "running_var", "weight", "bias")
             each = zip(x.unbind(), *(values[name].unbind() for name in names), strict=True)
-            settings = {"training": context.training, "momentum": self.momentum}
-            return torch.stack([F.batch_norm(*one, eps=self.epsilon, **settings) for one in each])
+            return torch.stack(
+                [
+                    F.batch_norm(
+                        x_m, mean, var, w, b, context.training, self.momentum, self.epsilon
+                    )
+                    for x_m, mean, var, w, b in each
+                ]
+            )
         if context.training:
             variance, mean = torch.var_mean(x, dim=2, correction=0)  # (M, F)
             self._remember(x, mean.detach(), variance.detach(), values)
@@ -321,7 +327,8 @@ class Dropout(_Fixed):
         """In training, masks come from each trial's own stream; the identity otherwise."""
         if not context.training:
             return x
-        assert context.dropout is not None and context.uniform is not None
+        assert context.dropout is not None
+        assert context.uniform is not None
         rate = context.dropout.view(-1, *[1] * (x.dim() - 1))
         keep = context.uniform(tuple(x.shape[1:])) >= rate
         return x * (keep / (1 - rate))
@@ -340,7 +347,8 @@ class Pool(_Fixed):
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
         """(M, N, C, H, W) to (M, N, C, H // 2, W // 2)."""
         pool = F.max_pool2d if self.name == "max" else F.avg_pool2d
-        return pool(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+        pooled = pool(x.flatten(0, 1), 2)
+        return pooled.view(*x.shape[:2], *pooled.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,9 @@ class Named:
         known = self.levels[name]
         for key in given:
             if key not in known:
-                raise LevelError(f"unknown setting {key!r} of {factor} {name!r}; {suggest(key, known)}")
+                raise LevelError(
+                    f"unknown setting {key!r} of {factor} {name!r}; {suggest(key, known)}"
+                )
         settings = tuple(
             (key, known[key].check(f"{factor} {name!r}", key, given[key]))
             for key in known
@@ -170,7 +172,6 @@ def suggest(name: object, known: Mapping[str, object] | tuple[str, ...]) -> str:
     return f"there is {', '.join(known)}" if known else "it has no settings"
 
 
-POSITIVE = {"low": 0.0, "open_low": True}
 _decay = Setting(0.0, low=0.0)
 _beta1 = Setting(0.9, low=0.0, high=0.9999999)
 _beta2 = Setting(0.999, low=0.0, high=0.9999999)
@@ -183,13 +184,13 @@ ACTIVATIONS: dict[str, dict[str, Setting]] = {
     "relu": {},
     "leaky_relu": {"negative_slope": Setting(0.01)},
     "prelu": {"start": Setting(0.25)},
-    "elu": {"alpha": Setting(1.0, **POSITIVE)},  # type: ignore[arg-type]
+    "elu": {"alpha": Setting(1.0, low=0.0, open_low=True)},
     "selu": {},
-    "celu": {"alpha": Setting(1.0, **POSITIVE)},  # type: ignore[arg-type]
+    "celu": {"alpha": Setting(1.0, low=0.0, open_low=True)},
     "gelu": {},
     "silu": {},
     "mish": {},
-    "softplus": {"beta": Setting(1.0, **POSITIVE)},  # type: ignore[arg-type]
+    "softplus": {"beta": Setting(1.0, low=0.0, open_low=True)},
     "softsign": {},
     "tanh": {},
     "sigmoid": {},
@@ -274,7 +275,7 @@ FACTORS: dict[str, Kind] = {
             "default": {},
             "mse": {},
             "l1": {},
-            "huber": {"delta": Setting(1.0, **POSITIVE)},  # type: ignore[arg-type]
+            "huber": {"delta": Setting(1.0, low=0.0, open_low=True)},
             "cross_entropy": {},
             "nll": {},
             "bce": {},
@@ -319,9 +320,7 @@ class TaskKind:
     outputs: int | None
     examples: tuple[int, int] | None = None
     generated: bool = False
-    common: Mapping[str, Setting] = field(
-        default_factory=lambda: {"standardise": Setting(True)}
-    )
+    common: Mapping[str, Setting] = field(default_factory=lambda: {"standardise": Setting(True)})
 
 
 _points = Setting(100, low=1)

@@ -68,7 +68,12 @@ class Network:
 
 
 def describe(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
-    """The network of a cell on examples of `input_shape`, with `outputs` outputs."""
+    """The network of a cell on examples of `input_shape`, with `outputs` outputs.
+
+    A layer before batch norm has no bias, since the norm would take it out again. One
+    before layer norm keeps it: there it is not redundant, and without it the first layer
+    would see only the direction of its inputs, never their length.
+    """
     cell = canonical(cell)
     if cell.network.name == "cnn":
         return _cnn(cell, input_shape, outputs)
@@ -78,7 +83,7 @@ def describe(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
 def _mlp(cell: Cell, inputs: int, outputs: int) -> Network:
     blocks = [Block("input", (("flatten", Flatten()),))]
     for n in range(cell.depth):
-        linear = Linear(inputs, cell.width, bias=cell.norm.name == "none")
+        linear = Linear(inputs, cell.width, bias=cell.norm.name != "batch")
         layers = [("linear", linear), *_after(cell, cell.width, image=False)]
         blocks.append(Block(f"hidden{n}", tuple(layers), cell.residual and inputs == cell.width))
         inputs = cell.width
@@ -91,7 +96,7 @@ def _cnn(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
     kernel = int(cell.settings("network")["kernel"])
     blocks = []
     for n in range(cell.depth):
-        convolution = Convolution(channels, cell.width, kernel, bias=cell.norm.name == "none")
+        convolution = Convolution(channels, cell.width, kernel, bias=cell.norm.name != "batch")
         pool = ("pool", Pool(cell.pooling.name))
         after = _after(cell, cell.width, image=True)
         dropout = [layer for layer in after if layer[0] == "dropout"]
@@ -127,21 +132,18 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """x + layers(x)."""
-        result: Tensor = x + super().forward(x)
+        result: Tensor = x + super().forward(x)  # type: ignore[no-untyped-call]
         return result
 
 
 def plain_network(network: Network) -> nn.Module:
     """The network as a user would write it, with torch's own initial weights."""
-    blocks = OrderedDict(
-        (
-            block.name,
-            (Residual if block.residual else nn.Sequential)(
-                OrderedDict((name, layer.module()) for name, layer in block.layers)
-            ),
+    blocks: OrderedDict[str, nn.Module] = OrderedDict()
+    for block in network.blocks:
+        kind = Residual if block.residual else nn.Sequential
+        blocks[block.name] = kind(
+            OrderedDict((name, layer.module()) for name, layer in block.layers)
         )
-        for block in network.blocks
-    )
     return nn.Sequential(blocks)
 
 

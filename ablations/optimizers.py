@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,7 +80,12 @@ def _adagrad_update(p: Tensor, g: Tensor, state: State, c: Step) -> None:
 
 def _adadelta(rate: Tensor, hyper: Hyper) -> Step:
     rho = _constant(hyper["rho"], rate)
-    return {"rate": -rate, "rho": rho, "rest": 1 - rho, "epsilon": _constant(hyper["epsilon"], rate)}
+    return {
+        "rate": -rate,
+        "rho": rho,
+        "rest": 1 - rho,
+        "epsilon": _constant(hyper["epsilon"], rate),
+    }
 
 
 def _adadelta_update(p: Tensor, g: Tensor, state: State, c: Step) -> None:
@@ -160,7 +166,9 @@ def _radam(rate: Tensor, hyper: Hyper) -> Step:
     adaptive = rho > 5
     zero = torch.zeros_like(rate)
     return _adam(rate, hyper) | {
-        "rate": torch.where(adaptive, -rate / bias1 * ratio.clamp(min=0).sqrt() * bias2.sqrt(), zero),
+        "rate": torch.where(
+            adaptive, -rate / bias1 * ratio.clamp(min=0).sqrt() * bias2.sqrt(), zero
+        ),
         "plain": torch.where(adaptive, zero, -rate / bias1),
         "epsilon": _constant(hyper["epsilon"], rate),
     }
@@ -242,7 +250,9 @@ def stacked_optimizer(
             1 - rates * weight_decay if rule.decoupled else _constant(weight_decay, rates)
         )
     moved = {key: c.to(like).unsqueeze(2) for key, c in coefficients.items()}  # (T, M, 1)
-    by_step = [dict(zip(moved, values, strict=True)) for values in zip(*moved.values(), strict=True)]
+    by_step = [
+        dict(zip(moved, values, strict=True)) for values in zip(*moved.values(), strict=True)
+    ]
     state = {key: torch.zeros_like(like) for key in rule.state}
     return Optimizer(rule, state, by_step)
 
@@ -259,7 +269,7 @@ def plain_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer a user would write: the one of `torch.optim`, with the cell's settings."""
     settings: dict[str, Scalar] = cell.settings("optimizer")
-    common = {"lr": learning_rate, "weight_decay": weight_decay_of(cell)}
+    common: dict[str, Any] = {"lr": learning_rate, "weight_decay": weight_decay_of(cell)}
     betas = (float(settings.get("beta1", 0)), float(settings.get("beta2", 0)))
     epsilon = float(settings.get("epsilon", 0))
     optim = torch.optim
@@ -279,6 +289,10 @@ def plain_optimizer(
             decay = float(settings["momentum_decay"])
             return optim.NAdam(parameters, betas=betas, eps=epsilon, momentum_decay=decay, **common)
         case name:
-            classes = {"adam": optim.Adam, "adamw": optim.AdamW, "radam": optim.RAdam}
-            rule = {**classes, "adamax": optim.Adamax}[name]
-            return rule(parameters, betas=betas, eps=epsilon, **common)
+            classes: dict[str, type[torch.optim.Optimizer]] = {
+                "adam": optim.Adam,
+                "adamw": optim.AdamW,
+                "radam": optim.RAdam,
+                "adamax": optim.Adamax,
+            }
+            return classes[name](parameters, betas=betas, eps=epsilon, **common)  # type: ignore[call-arg]

@@ -43,12 +43,15 @@ def _limits(values: Tensor) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+def _steps(like: Tensor, low: float, high: float, count: int) -> Tensor:
+    return torch.linspace(low, high, count, dtype=like.dtype, device=like.device)
+
+
 def region_picture(task: Task, outputs: Outputs) -> dict[str, Any]:
     """Which class wins where, and how surely: winner * band + shade, band = 256 // C."""
     raw = _raw(task)
     (x_low, x_high), (y_low, y_high) = _limits(raw[:, 0]), _limits(raw[:, 1])
-    options = {"dtype": raw.dtype, "device": raw.device}
-    ys, xs = torch.linspace(y_low, y_high, GRID, **options), torch.linspace(x_low, x_high, GRID, **options)
+    ys, xs = _steps(raw, y_low, y_high, GRID), _steps(raw, x_low, x_high, GRID)
     grid = torch.cartesian_prod(ys, xs).flip(1)  # (GRID * GRID, 2), row 0 at the lowest y
     probability, winner = outputs((grid - task.shift[0]) / task.scale[0]).softmax(1).max(1)
     band, least = 256 // task.classes, 1 / task.classes
@@ -65,7 +68,7 @@ def region_picture(task: Task, outputs: Outputs) -> dict[str, Any]:
 def curve_picture(task: Task, outputs: Outputs) -> dict[str, Any]:
     """The fitted function, scaled to 0 ... 255 between `lo` and `hi` of its range."""
     low, high = _limits(_raw(task)[:, 0])
-    xs = torch.linspace(low, high, CURVE, dtype=task.inputs.dtype, device=task.inputs.device)
+    xs = _steps(task.inputs, low, high, CURVE)
     fitted = outputs((xs.unsqueeze(1) - task.shift[0]) / task.scale[0])[:, 0]
     fitted = (fitted * task.target_scale[0] + task.target_shift[0]).clamp(-1e30, 1e30)
     lo, hi = float(fitted.min()), float(fitted.max())
@@ -99,17 +102,13 @@ def confusion_picture(outputs: Tensor, targets: Tensor) -> dict[str, Any]:
 
 def training_points(task: Task, rows: Tensor) -> list[dict[str, Any]]:
     """Training examples of the first seed to draw under a picture, in raw units."""
-    if len(task.input_shape) != 1 or task.input_shape[0] > 2 or len(task.input_shape) == 3:
+    if task.input_shape != ((2,) if task.classes else (1,)):
         return []
     chosen = rows[0, :: -(-rows.shape[1] // POINTS)]
     x = task.inputs[chosen] * task.scale[0] + task.shift[0]
     if task.classes:
         columns = [x[:, 0].tolist(), x[:, 1].tolist(), task.targets[chosen].tolist()]
-        if task.input_shape != (2,):
-            return []
         return [{"x": a, "y": b, "label": c} for a, b, c in zip(*columns, strict=True)]
-    if task.input_shape != (1,):
-        return []
     y = task.targets[chosen, 0] * task.target_scale[0] + task.target_shift[0]
     return [
         {"x": a, "y": b, "label": None} for a, b in zip(x[:, 0].tolist(), y.tolist(), strict=True)

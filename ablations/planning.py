@@ -80,9 +80,8 @@ def render_text(rows: Sequence[PlanRow], workers: int) -> str:
     headers = ("study", "task", "cells", "trials", "done", "time left")
     trials, done = sum(row.trials for row in rows), sum(row.done for row in rows)
     left = wall_seconds(rows, workers)
-    end = (
-        f"{trials:,} trials, {done:,} done"
-        + (f"; about {show_seconds(left)} with {workers} workers" if left else "; nothing to do")
+    end = f"{trials:,} trials, {done:,} done" + (
+        f"; about {show_seconds(left)} with {workers} workers" if left else "; nothing to do"
     )
     return f"{tabulate(table, headers, tablefmt='simple')}\n\n{end}"
 
@@ -144,7 +143,8 @@ def fit_costs(studies: Sequence[Study], results: Path, device: str) -> str:
     write_atomically(TABLE, json.dumps(table, indent=1) + "\n")
     ratio = amounts @ np.array([prices.get(name, 0.0) for name in names]) / measured
     low, high = np.quantile(ratio, [0.05, 0.95])
+    total = (ratio * measured).sum() / measured.sum()
     return (
-        f"{TABLE.name}: {len(measured)} stacks, predicted over measured in all "
-        f"{(ratio * measured).sum() / measured.sum():.2f}, nine in ten stacks {low:.2f} to {high:.2f}"
+        f"{TABLE.name}: {len(measured)} stacks, predicted over measured {total:.2f} in all, "
+        f"{low:.2f} to {high:.2f} for nine in ten"
     )

@@ -28,7 +28,9 @@ from ablations.training import Outcome
 SCHEMA = 1
 DONE = frozenset({"finished", "diverged"})  # what is not tried again
 RESPONSES = [
-    f"{part}_{measure}" for measure in ("loss", "accuracy", "r2") for part in ("train", "val", "test")
+    f"{part}_{measure}"
+    for measure in ("loss", "accuracy", "r2")
+    for part in ("train", "val", "test")
 ]
 TRIALS = [
     "trial", "study", "task", "stage", "seed", *FACTORS, "learning_rate", "status", *RESPONSES,
@@ -78,7 +80,9 @@ def seal(
         "clock": dict(clock),
     }
     body = canonical_json(payload)
-    return f'{{"schema":{SCHEMA},"sha256":"{sha256(body.encode()).hexdigest()}","payload":{body}}}\n'
+    return (
+        f'{{"schema":{SCHEMA},"sha256":"{sha256(body.encode()).hexdigest()}","payload":{body}}}\n'
+    )
 
 
 SEAL = re.compile(rb'\{"schema":(\d+),"sha256":"([0-9a-f]{64})","payload":(.*)\}\n', re.DOTALL)
@@ -111,7 +115,9 @@ def read_record(folder: Path, key: str, report: Callable[[str], None]) -> dict[s
         aside = path.with_suffix(f".damaged-{uuid.uuid4().hex[:8]}")
         try:
             path.rename(aside)
-            report(f"record {path} is damaged; set aside as {aside.name}, its stack is trained again")
+            report(
+                f"record {path} is damaged; set aside as {aside.name}, its stack is trained again"
+            )
         except OSError as error:
             report(f"record {path} is damaged and cannot be renamed ({error.strerror}); ignored")
     return payload
@@ -119,9 +125,7 @@ def read_record(folder: Path, key: str, report: Callable[[str], None]) -> dict[s
 
 def is_done(payload: Mapping[str, Any] | None) -> bool:
     """Whether every trial of a record ended by itself."""
-    return payload is not None and all(
-        row["status"] in DONE for row in payload["outcome"]["rows"]
-    )
+    return payload is not None and all(row["status"] in DONE for row in payload["outcome"]["rows"])
 
 
 def write_atomically(path: Path, content: str) -> None:
@@ -142,16 +146,20 @@ def write_atomically(path: Path, content: str) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
     except OSError as error:
         raise RecordError(
             f"{path}: cannot be written ({error.strerror}); make room or choose another folder "
             "with --results, then run again: what is finished is kept"
         ) from error
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def try_lock(path: Path) -> int | None:
@@ -206,7 +214,11 @@ def stack_row(stack: Stack, key: str, payload: Mapping[str, Any]) -> dict[str, A
 
 def collect(folder: Path, found: Iterable[tuple[Stack, str, Mapping[str, Any]]]) -> None:
     """Write the CSV files of a study from its records, in the order of the study."""
-    trials, curves, pictures, points, stacks = [], [], [], [], []
+    trials: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
+    pictures: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
+    stacks: list[dict[str, Any]] = []
     for stack, key, payload in found:
         outcome = payload["outcome"]
         trials += trial_rows(stack, key, payload)
@@ -244,7 +256,8 @@ def csv_field(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
     shown = str(value)
-    return f"'{shown}" if shown.startswith(("=", "+", "-", "@", "\t", "\r")) and not _number(shown) else shown
+    risky = shown.startswith(("=", "+", "-", "@", "\t", "\r")) and not _number(shown)
+    return f"'{shown}" if risky else shown
 
 
 def _number(text: str) -> bool:

@@ -70,7 +70,9 @@ def shift_images(x: Tensor, offsets: Tensor, fill: Tensor) -> Tensor:
         fill     (C,)
     """
     count, channels, height, width = x.shape
-    rows = torch.arange(height, device=x.device) - offsets[:, :1]  # (N, H) where each row comes from
+    rows = (
+        torch.arange(height, device=x.device) - offsets[:, :1]
+    )  # (N, H) where each row comes from
     columns = torch.arange(width, device=x.device) - offsets[:, 1:]  # (N, W)
     inside = ((rows >= 0) & (rows < height))[:, None, :, None] & (
         (columns >= 0) & (columns < width)

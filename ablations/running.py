@@ -249,7 +249,9 @@ class Progress:
         self.total, self.done, self.start_done = total, done, done
         self.start = self.last = time.monotonic()
         terminal = sys.stderr.isatty() and not quiet
-        self.bar = tqdm(total=total, initial=done, unit="trial", smoothing=0.1) if terminal else None
+        self.bar = (
+            tqdm(total=total, initial=done, unit="trial", smoothing=0.1) if terminal else None
+        )
         self.plain = not terminal and not quiet
 
     def advance(self, trials: int, what: str) -> None:
@@ -403,7 +405,9 @@ class Run:
         self._say(f"{job.stack.study}: {member.name} {status.replace('_', ' ')}: {message}")
         return Outcome(rows=[failed_row(member, status, message)])
 
-    def _write(self, job: Job, found: Found, stack: Stack, outcome: Outcome, result: Result) -> None:
+    def _write(
+        self, job: Job, found: Found, stack: Stack, outcome: Outcome, result: Result
+    ) -> None:
         alone = job.key in self.alone
         clock = {
             "way": "alone" if alone else "stacked",

@@ -29,7 +29,9 @@ STUDIES = Path(__file__).parent / "studies"
 PROFILES = ("quick", "standard", "full")
 TRIAL_LIMIT = 100_000
 RESPONSES = tuple(
-    f"{part}_{measure}" for measure in ("loss", "accuracy", "r2") for part in ("train", "val", "test")
+    f"{part}_{measure}"
+    for measure in ("loss", "accuracy", "r2")
+    for part in ("train", "val", "test")
 )
 SECTIONS = ("study", "task", "factors", "nuisance", "fixed", "profile", "claims", "published")
 STUDY_KEYS = {
@@ -84,7 +86,9 @@ def load_study(path: Path, profile: str = "standard") -> Study:
         with path.open("rb") as file:
             content = tomllib.load(file)
     except FileNotFoundError:
-        raise DesignError(f"{path}: no such study file; `ablations list` shows the studies") from None
+        raise DesignError(
+            f"{path}: no such study file; `ablations list` shows the studies"
+        ) from None
     except IsADirectoryError:
         raise DesignError(f"{path}: is a folder without studies; give a .toml file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -154,14 +158,17 @@ class _Reader:
         name: str = _require(header, "name", str, "study")
         if not NAME.fullmatch(name) or name in {"report"} or name.endswith((" ", ".")):
             raise DesignError(
-                f"[study] name {name!r} cannot name a folder; use letters, digits, spaces and . _ + -"
+                f"[study] name {name!r} cannot name a folder; "
+                "use letters, digits, spaces and . _ + -"
             )
         return name
 
     def _design(self, header: Mapping[str, Any]) -> Any:
         design = header.get("design", "full-factorial")
         if design not in DESIGNS:
-            raise DesignError(f"unknown design {design!r}; choose 'full-factorial' or 'leave-one-out'")
+            raise DesignError(
+                f"unknown design {design!r}; choose 'full-factorial' or 'leave-one-out'"
+            )
         return design
 
     def _profile(self) -> dict[str, Any]:
@@ -250,7 +257,9 @@ class _Reader:
         for claim in study.claims:
             what = f"claim {claim['statement']!r}"
             if "task" in claim and claim["task"] not in tasks:
-                raise DesignError(f"{what}: unknown task {claim['task']!r}; {suggest(claim['task'], tasks)}")
+                raise DesignError(
+                    f"{what}: unknown task {claim['task']!r}; {suggest(claim['task'], tasks)}"
+                )
             response = claim.get("response", RESPONSES[0])
             if claim.get("table") != "timings" and response not in RESPONSES:
                 raise DesignError(
@@ -259,7 +268,9 @@ class _Reader:
             for side in ("better", "worse"):
                 for name, level in _typed(claim.get(side, {}), dict, f"{what}: {side}").items():
                     if name not in levels:
-                        raise DesignError(f"{what}: unknown factor {name!r}; {suggest(name, levels)}")
+                        raise DesignError(
+                            f"{what}: unknown factor {name!r}; {suggest(name, levels)}"
+                        )
                     if text(level) not in levels[name]:
                         raise DesignError(
                             f"{what}: {text(level)!r} is not a level of {name}; "
@@ -348,7 +359,9 @@ def _skip(name: str, table: Any, factors: tuple[Factor, ...]) -> tuple[tuple[str
     skipped: list[tuple[str, str]] = []
     for factor, names in _typed(table, dict, f"[task.{name}] skip").items():
         if factor not in levels:
-            raise DesignError(f"[task.{name}] skip: unknown factor {factor!r}; {suggest(factor, levels)}")
+            raise DesignError(
+                f"[task.{name}] skip: unknown factor {factor!r}; {suggest(factor, levels)}"
+            )
         for level in _typed(names, list, f"[task.{name}] skip {factor}"):
             meant = [shown for shown in levels[factor] if text(level) in {shown, bare(shown)}]
             if not meant:
@@ -379,13 +392,17 @@ def _rates(value: Any, factors: tuple[Factor, ...], fixed: Mapping[str, Value]) 
         by = table.get("by", "optimizer")
         return Rates((), by=by, source=_typed(table["from"], str, "[nuisance] learning_rate from"))
     for factor in factors:
-        names = {level.name if hasattr(level, "name") else text(level): level for level in factor.levels}
+        names = {
+            level.name if hasattr(level, "name") else text(level): level for level in factor.levels
+        }
         names |= {text(level): level for level in factor.levels}
         if table.keys() <= names.keys():
             values = {text(names[key]): _rate_list(rates) for key, rates in table.items()}
             missing = [text(level) for level in factor.levels if text(level) not in values]
             if missing:
-                raise DesignError(f"[nuisance] learning_rate has no list for {factor.name} {missing[0]!r}")
+                raise DesignError(
+                    f"[nuisance] learning_rate has no list for {factor.name} {missing[0]!r}"
+                )
             if len({len(rates) for rates in values.values()}) > 1:
                 counts = ", ".join(f"{level}: {len(rates)}" for level, rates in values.items())
                 raise DesignError(
@@ -449,7 +466,13 @@ EXAMPLES = {
 
 
 def _count(
-    table: Mapping[str, Any], key: str, default: int, section: str, *, low: int = 1, high: int = 10**9
+    table: Mapping[str, Any],
+    key: str,
+    default: int,
+    section: str,
+    *,
+    low: int = 1,
+    high: int = 10**9,
 ) -> int:
     value = _typed(table.get(key, default), int, f"[{section}] {key}")
     if not low <= value <= high:
@@ -465,5 +488,3 @@ def _list_of_tables(content: Mapping[str, Any], name: str) -> list[dict[str, Any
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return {**base, **{name: {**base.get(name, {}), **table} for name, table in over.items()}}
-
-

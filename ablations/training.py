@@ -362,9 +362,7 @@ class _History:
                 self._watch(m, step, val_loss[m])
         if self.stack.pictures and step in self.moments and self.members[0].seed == 0:
             self._draw(step)
-        return any(
-            not d and s is None for d, s in zip(self.diverged, self.stopped_at, strict=True)
-        )
+        return any(not d and s is None for d, s in zip(self.diverged, self.stopped_at, strict=True))
 
     def _epoch(self, step: int) -> float:
         size = self.training.minibatch
@@ -461,7 +459,9 @@ def _measure(training: _Training, rows: Tensor) -> tuple[Tensor, Tensor]:
     Shapes: rows (S, n); results (M,) in float64, NaN where there are no examples.
     """
     if not rows.shape[1]:
-        nothing = torch.full((len(training.seed_of),), torch.nan, dtype=torch.float64, device=rows.device)
+        nothing = torch.full(
+            (len(training.seed_of),), torch.nan, dtype=torch.float64, device=rows.device
+        )
         return nothing, nothing
     outputs, targets = [], []
     for chunk in rows.split(CHUNK, dim=1):

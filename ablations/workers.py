@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -139,7 +140,7 @@ def _answer(job: Job, worker: int) -> Result:
     start = time.perf_counter()
     try:
         outcome = train_within_memory(job)
-    except Exception as error:  # noqa: BLE001, whatever a trial raises becomes its status
+    except Exception as error:  # whatever a trial raises becomes its status
         message = f"{type(error).__name__}: {error}"
         return Result(job, None, "failed", message, time.perf_counter() - start, worker)
     return Result(job, outcome, "finished", "", time.perf_counter() - start, worker)
@@ -190,7 +191,10 @@ class Processes:
     def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_work, args=(theirs, number, os.getpid()), name=f"ablations-{number}", daemon=True
+            target=_work,
+            args=(theirs, number, os.getpid()),
+            name=f"ablations-{number}",
+            daemon=True,
         )
         process.start()
         theirs.close()
@@ -208,10 +212,8 @@ class Processes:
         """Give the job to an idle worker."""
         worker = next(worker for worker in self._workers if worker.job is None)
         worker.job, worker.since = job, time.monotonic()
-        try:
+        with suppress(OSError):  # it died while idle; `results` sees that and answers for it
             worker.connection.send(job)
-        except OSError:
-            pass  # it died while idle; `results` sees that and answers for the job
 
     def results(self, timeout: float) -> list[Result]:
         """Wait until a worker answers, dies or exceeds its limit."""

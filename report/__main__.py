@@ -7,12 +7,10 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-import matplotlib as mpl
-
 from report.contents import build_report
 from report.drawing import house_style
 from report.page import write_report
-from report.tables import Results, TableError, read_results
+from report.tables import Results, StudyResults, TableError, read_results
 from report.walls import PictureError
 
 PROFILES = ("quick", "standard", "full")
@@ -29,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = options.results or default_folder(options.profile, options.device)
         results = read_results(folder)
         results = replace(results, studies=chosen_studies(results, options.study))
-        with mpl.rc_context(house_style()):
+        with house_style():
             report = build_report(results)
         page, text = write_report(report, folder / "report")
     except (TableError, UsageError, PictureError) as error:
@@ -50,7 +48,7 @@ def default_folder(profile: str, device: str) -> Path:
     return Path("results") / (f"{profile}-cuda" if device == "cuda" else profile)
 
 
-def chosen_studies(results: Results, wanted: str | None) -> tuple[object, ...]:
+def chosen_studies(results: Results, wanted: str | None) -> tuple[StudyResults, ...]:
     """The studies of this name or group; all of them when none is named."""
     if wanted is None:
         return results.studies

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from report.crossed_section import crossed_section
-from report.document import Finding, Report, Section, Text
+from report.document import Finding, Report, Section
 from report.methods import methods_section, provenance_section
 from report.prose import counted, listed
 from report.study_section import study_section

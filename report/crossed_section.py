@@ -1,48 +1,44 @@
 """A full factorial of three factors or more: effects of factors and what depends on what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from report import effects, factorial
-from report.document import Block, Figures, Finding, Picture, Section, Text
-from report.drawing import draw
-from report.evidence import HALF, WIDE, heat_map_of, sheet, wall
-from report.palette import SERIES
+from report import effects
+from report.crossed_figures import (
+    Factorial,
+    factorial_of,
+    factors_of,
+    grid,
+    interactions,
+    main_effects,
+    p_text,
+    resolved_pairs,
+    shares,
+)
+from report.document import Block, Figures, Finding, Section, Text
+from report.estimates import holm, paired_difference
+from report.frames import records
 from report.prose import (
     ALPHA,
     Ranking,
+    bounds,
     contrast_sentence,
+    counted,
     decimals,
     listed,
+    margin,
     number,
-    p_value,
     ranking_sentence,
+    scaled,
 )
 from report.study_section import cell_table, study_blocks, task_title
 from report.tables import StudyResults
-from report.views import TaskView, contrast_of, in_units, ranking_of, records, slugs, view_of
+from report.views import contrast_of, ranking_of, slugs, view_of
+from report.wall_pictures import wall
 
 SHOWN = 10  # best and worst cells in the table
-MOST_TERMS = 12
-LEAST_SHARE = 0.005  # a smaller term is summed with the others
-STRONGEST = 3  # interactions drawn for each task
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Factorial:
-    """The effects of factors on one task, or the reason why there are none."""
-
-    view: TaskView
-    refusal: str = ""
-    terms: pd.DataFrame  # effects.anova
-    effects: pd.DataFrame  # effects.main_effects, display units
-    means: pd.DataFrame  # effects.marginal_means, display units
-    pairs: pd.DataFrame  # effects.interaction_effects, display units
-    dependencies: pd.DataFrame  # effects.depends_on
 
 
 def crossed_section(results: StudyResults, slug: str) -> tuple[Section, list[Finding]]:
@@ -52,7 +48,7 @@ def crossed_section(results: StudyResults, slug: str) -> tuple[Section, list[Fin
         view_of(results, task, f"{slug}-{name}")
         for task, name in zip(results.study["tasks"], names, strict=True)
     ]
-    parts = [_factorial(view) for view in views]
+    parts = [factorial_of(view) for view in views]
     rankings = [ranking for view in views if (ranking := ranking_of(view)) is not None]
     sentences = [" ".join(said) for part in parts if (said := _sentences(part))]
     section = Section(
@@ -63,34 +59,6 @@ def crossed_section(results: StudyResults, slug: str) -> tuple[Section, list[Fin
         topics=tuple(_topic(part) for part in parts),
     )
     return section, _findings(results, parts, rankings)
-
-
-def _factorial(view: TaskView) -> Factorial:
-    """Everything that a complete grid allows; empty frames and a reason otherwise."""
-    try:
-        return Factorial(
-            view=view,
-            terms=effects.anova(view.results, view.name),
-            effects=in_units(
-                effects.main_effects(view.results, view.name), view.scale, "detectable"
-            ),
-            means=in_units(effects.marginal_means(view.results, view.name), view.scale),
-            pairs=in_units(
-                effects.interaction_effects(view.results, view.name), view.scale, "mean"
-            ),
-            dependencies=effects.depends_on(view.results, view.name),
-        )
-    except effects.UnbalancedError as error:
-        none = pd.DataFrame()
-        return Factorial(
-            view=view,
-            refusal=str(error),
-            terms=none,
-            effects=none,
-            means=none,
-            pairs=none,
-            dependencies=none,
-        )
 
 
 def _topic(part: Factorial) -> Section:
@@ -118,175 +86,6 @@ def _topic(part: Factorial) -> Section:
     return Section(anchor=view.slug, title=task_title(view), blocks=tuple(blocks))
 
 
-# Figures
-
-
-def main_effects(part: Factorial) -> Picture | None:
-    """The mean at every level of every factor."""
-    if part.means.empty:
-        return None
-    view = part.view
-    figure, ax = sheet(HALF, 3.5)
-    factorial.plot_main_effects(ax, part.means, response=view.scale.axis)
-    said = [
-        f"{row['label']} {number(row['value'], 1, signed=True)}"
-        for row in records(part.effects[part.effects["word"].isin(["raises", "lowers"])])
-    ]
-    found = f"resolved against the baseline level: {', '.join(said)}" if said else "none resolved"
-    return Picture(
-        drawing=draw(figure, f"{view.slug}-main-effects"),
-        title=f"Main effects, {view.name}",
-        alt=f"Main effects on {view.scale.name} on {view.name}; {found}.",
-        caption=(
-            f"Mean {view.scale.name} at each level, averaged over all levels of the other factors; "
-            f"bars are 95% t intervals over n = {int(part.means['n'].max())} seeds. Grey line: "
-            "the grand mean."
-        ),
-    )
-
-
-def shares(part: Factorial) -> Picture | None:
-    """Share of the variance of each term."""
-    if part.terms.empty:
-        return None
-    view = part.view
-    frame = shares_frame(part.terms)
-    figure, ax = sheet(HALF, 3.5)
-    factorial.plot_shares(ax, frame)
-    named = frame[~frame["noise"]].iloc[:3]
-    top = listed([f"{row['term']} {row['share']:.1f}%" for row in records(named)])
-    return Picture(
-        drawing=draw(figure, f"{view.slug}-shares"),
-        title=f"Share of variance, {view.name}",
-        alt=f"Shares of the variance of {view.scale.name} on {view.name}, largest: {top}.",
-        caption=(
-            "Analysis of variance with the seed as block; shares are corrected for noise, "
-            "(SS − df MS error) / total, so a term of pure noise is near zero. Grey: differences "
-            "between seeds and what is left over."
-        ),
-    )
-
-
-def shares_frame(terms: pd.DataFrame) -> pd.DataFrame:
-    """The frame that `plot_shares` takes: the largest terms, the rest summed, then the noise."""
-    design = terms[terms["order"] > 0].sort_values("share", ascending=False, kind="stable")
-    noise = terms[terms["order"] == 0]
-    large = (design["share"] >= LEAST_SHARE) & (np.arange(len(design)) < MOST_TERMS)
-    top, rest = design[large], design[~large]
-    rows = [(row["term"], 100 * row["share"], False) for row in records(top)]
-    if len(rest):
-        rows.append((f"{len(rest)} other terms", 100 * float(rest["share"].sum()), False))
-    rows += [(_NOISE[row["term"]], 100 * row["share"], True) for row in records(noise)]
-    return pd.DataFrame(rows, columns=["term", "share", "noise"])
-
-
-_NOISE = {"seed": "between seeds", "error": "left over (noise)"}
-
-
-def interactions(part: Factorial) -> Picture | None:
-    """The strongest interactions of two factors, each as lines that would be parallel without."""
-    terms = strongest_pairs(part)
-    if terms.empty:
-        return None
-    view = part.view
-    figure = Figure(figsize=(WIDE, 2.9), layout="constrained")
-    axes = figure.subplots(1, len(terms), sharey=True, squeeze=False)[0]
-    told = []
-    for ax, term in zip(axes, records(terms), strict=True):
-        frame, across, lines = _lines_of(part, term)
-        names = list(dict.fromkeys(frame["line"]))
-        colours = dict(zip(names, SERIES * (len(names) // len(SERIES) + 1), strict=False))
-        response = view.scale.axis if ax is axes[0] else ""
-        factorial.plot_interaction(ax, frame, across=across, response=response, colours=colours)
-        ax.set_title(f"{lines} by {across}: {_share(term)}")
-        told.append(f"{term['term']} {_share(term)}, {_verdict(term)}")
-    return Picture(
-        drawing=draw(figure, f"{view.slug}-interactions"),
-        title=f"Strongest interactions of two factors, {view.name}",
-        alt=f"Interactions on {view.scale.name} on {view.name}: {'; '.join(told)}.",
-        caption=(
-            f"Mean {view.scale.name} over all other factors; lines that are not parallel are the "
-            f"interaction. Share of the variance and F test, Holm-adjusted over all pairs: "
-            f"{'; '.join(told)}. Bars: 95% t intervals of the interaction alone, "
-            f"n = {int(part.pairs['n'].max())} seeds."
-        ),
-        wide=True,
-    )
-
-
-def _share(term: dict[str, object]) -> str:
-    return f"{100 * max(float(str(term['share'])), 0):.1f}%"
-
-
-def _verdict(term: dict[str, object]) -> str:
-    word = "resolved" if float(str(term["p_holm"])) <= ALPHA else "not resolved"
-    return f"p {_p(term)}, {word}"
-
-
-def strongest_pairs(part: Factorial) -> pd.DataFrame:
-    """The terms of two factors with the largest shares, with their Holm-adjusted p."""
-    if part.terms.empty:
-        return part.terms
-    pairs = part.terms[part.terms["order"] == 2]
-    pairs = pairs.assign(p_holm=effects.estimates.holm(pairs["p"].to_numpy(dtype=float)))
-    return pairs.sort_values("share", ascending=False, kind="stable").iloc[:STRONGEST]
-
-
-def resolved_pairs(part: Factorial) -> pd.DataFrame:
-    """Those of them that the F test resolves."""
-    pairs = strongest_pairs(part)
-    return pairs if pairs.empty else pairs[pairs["p_holm"] <= ALPHA]
-
-
-def _lines_of(part: Factorial, term: dict[str, object]) -> tuple[pd.DataFrame, str, str]:
-    """The frame that `plot_interaction` takes, the factor along x and the factor of the lines."""
-    first, second = _factors_of(part.view, str(term["term"]))
-    pairs = part.pairs[(part.pairs["factor_a"] == first) & (part.pairs["factor_b"] == second)]
-    wider = _many(pairs, "a") >= _many(pairs, "b")
-    side, other = ("a", "b") if wider else ("b", "a")
-    across, lines = (first, second) if wider else (second, first)
-    half = (pairs["high"] - pairs["low"]) / 2
-    frame = pd.DataFrame(
-        {
-            "across": [effects.level_label(across, x) for x in pairs[f"level_{side}"]],
-            "line": [effects.level_label(lines, x) for x in pairs[f"level_{other}"]],
-            "value": pairs["mean"],
-            "low": pairs["mean"] - half,
-            "high": pairs["mean"] + half,
-        }
-    )
-    return frame, across, lines
-
-
-def grid(part: Factorial) -> Picture | None:
-    """Depth by width averaged over the other factors, where both have three levels or more."""
-    if part.pairs.empty:
-        return None
-    mine = part.pairs[(part.pairs["factor_a"] == "depth") & (part.pairs["factor_b"] == "width")]
-    if mine.empty or min(_many(mine, "a"), _many(mine, "b")) < 3:
-        return None
-    cells = mine.rename(columns={"level_a": "depth", "level_b": "width"})
-    half = (cells["high"] - cells["low"]) / 2
-    cells = cells.assign(value=cells["mean"], low=cells["mean"] - half, high=cells["mean"] + half)
-    return heat_map_of(part.view, cells, height=3.2)
-
-
-def _p(term: dict[str, object]) -> str:
-    text = p_value(float(str(term["p_holm"])))
-    return text if text.startswith("<") else f"= {text}"
-
-
-def _factors_of(view: TaskView, term: str) -> tuple[str, str]:
-    """The two factors of a term; compared by name, since a name may itself hold the sign."""
-    names = view.factors
-    pairs = {f"{a} × {b}": (a, b) for i, a in enumerate(names) for b in names[i + 1 :]}
-    return pairs[term]
-
-
-def _many(pairs: pd.DataFrame, side: str) -> int:
-    return int(pairs[f"level_{side}"].nunique())
-
-
 # Sentences
 
 
@@ -298,18 +97,23 @@ def _sentences(part: Factorial) -> list[str]:
 
 
 def _matters(part: Factorial) -> str:
-    """The factors with the largest shares, and how much is noise."""
-    terms = part.terms
-    main = terms[terms["order"] == 1].sort_values("share", ascending=False, kind="stable")
-    named = [f"{row['term']} ({100 * row['share']:.0f}%)" for row in records(main)[:3]]
-    crossed = 100 * float(terms.loc[terms["order"] > 1, "share"].sum())
+    """The factors that are detectable by their shares, and how much is interaction and noise."""
+    name, scale, terms = part.view.name, part.view.scale.name, part.terms
+    main = terms[terms["order"] == 1]
+    found = main[holm(main["p"].to_numpy(dtype=float)) <= ALPHA]
+    found = found.sort_values("share", ascending=False, kind="stable")
+    crossed = 100 * max(float(terms.loc[terms["order"] > 1, "share"].sum()), 0.0)
     noise = 100 * float(terms.loc[terms["order"] == 0, "share"].sum())
-    n = int(part.means["n"].max())
-    return (
-        f"On {part.view.name}, the variance of {part.view.scale.name} is due to {listed(named)}; "
-        f"all interactions together make {max(crossed, 0):.0f}%, noise and differences between seeds "
-        f"{noise:.0f}% (shares corrected for noise, n = {n} seeds)."
+    rest = (
+        f"all interactions together {crossed:.0f}%, seeds and noise {noise:.0f}% "
+        f"(n = {counted(int(part.means['n'].max()), 'seed')})"
     )
+    if found.empty:
+        return f"On {name}, no factor has a detectable effect on {scale}; {rest}."
+    first, *others = [(row["term"], f"{100 * row['share']:.0f}%") for row in records(found)]
+    more = [f"{term} {share}" for term, share in others]
+    told = f"{first[0]} explains {first[1]} of the variance of {scale}"
+    return f"On {name}, {listed([told, *more])}; {rest}."
 
 
 def _depends(part: Factorial) -> str:
@@ -318,7 +122,7 @@ def _depends(part: Factorial) -> str:
     if pairs.empty:
         return f"On {part.view.name}, no interaction of two factors is detectable."
     term = records(pairs)[0]
-    first, second = _factors_of(part.view, str(term["term"]))
+    first, second = factors_of(part.view, str(term["term"]))
     words = _swing(part, first, second)
     whole = set(part.dependencies["factor"]) if len(part.dependencies) else set()
     strong = listed(sorted(whole & {first, second}))
@@ -329,7 +133,7 @@ def _depends(part: Factorial) -> str:
     )
     return (
         f"On {part.view.name}, the effect of {first} depends on {second} "
-        f"({100 * term['share']:.1f}% of the variance, Holm-adjusted p {_p(term)}): {words}."
+        f"({100 * term['share']:.1f}% of the variance, Holm-adjusted p {p_text(term)}): {words}."
         f"{caution}"
     )
 
@@ -337,22 +141,39 @@ def _depends(part: Factorial) -> str:
 def _swing(part: Factorial, first: str, second: str) -> str:
     """The level of `first` whose difference from the baseline level changes most over `second`."""
     pairs = part.pairs[(part.pairs["factor_a"] == first) & (part.pairs["factor_b"] == second)]
-    table = pairs.pivot(index="level_a", columns="level_b", values="mean")
+    table = pairs.pivot_table(index="level_a", columns="level_b", values="mean")
     levels = part.view.results.study["factors"]
     base = next(f["levels"][0] for f in levels if f["name"] == first)
     change = (table - table.loc[base]).drop(index=base)  # (levels of first, levels of second)
     level = (change.max(axis=1) - change.min(axis=1)).idxmax()
-    low, high = change.loc[level].idxmin(), change.loc[level].idxmax()
-    scale = part.view.scale
-    digits = decimals(list((pairs["high"] - pairs["low"]) / 2), scale.most_decimals)
-    unit = f" {scale.difference}" if scale.difference else ""
+    ends = [change.loc[level].idxmax(), change.loc[level].idxmin()]
     at = [
-        f"{number(float(change.loc[level, x]), digits, signed=True)}{unit} with "
-        f"{effects.level_label(second, str(x))}"
-        for x in (high, low)
+        f"{_simple_effect(part, (first, str(level), base), (second, str(end)))} with "
+        f"{effects.level_label(second, str(end))}"
+        for end in ends
     ]
     own, other = (effects.level_label(first, str(x)) for x in (level, base))
-    return f"{own} against {other} is {at[0]} and {at[1]}"
+    n = f"n = {counted(int(part.means['n'].max()), 'seed')}"
+    return f"{own} against {other} is {at[0]} and {at[1]} (95% t intervals, {n})"
+
+
+def _simple_effect(part: Factorial, change: tuple[str, str, str], at: tuple[str, str]) -> str:
+    """One level against another at one level of another factor, over all the rest, per seed.
+
+    Args:
+        change: the factor, the level and the level it is compared with.
+        at: the other factor and its level.
+    """
+    view, (factor, level, base), (other, fixed) = part.view, change, at
+    scores = effects.scores(view.results, view.name)
+    scores = scores[scores[other] == fixed]
+    means = scores.pivot_table(index=factor, columns="seed", values="score")
+    pair = (means.loc[name].to_numpy(dtype=float) for name in (level, base))
+    estimate = scaled(paired_difference(*pair), view.scale.factor)
+    digits = decimals([margin(estimate)], view.scale.most_decimals)
+    unit = f" {view.scale.difference}" if view.scale.difference else ""
+    value = number(estimate.value, digits, signed=True)
+    return f"{value}{unit} ({bounds(estimate, digits, signed=True)})"
 
 
 def _findings(
@@ -364,7 +185,7 @@ def _findings(
     complete = [part for part in parts if not part.terms.empty]
     if complete:
         strongest = max(complete, key=_largest_share)
-        lines = tuple(_short_share(part) for part in complete)
+        lines = tuple(_matters(part) for part in complete)
         figure = f"{strongest.view.slug}-shares"
         weight = max(float(np.nanmax(_strengths(part), initial=0)) for part in complete)
         found.append(
@@ -375,27 +196,16 @@ def _findings(
         found += _main_effect_finding(study, part)
     if not complete and rankings:
         lines = tuple(map(ranking_sentence, rankings))
-        figure = f"{parts[0].view.slug}-regions"
+        figure = f"{parts[0].view.slug}-main-effects"
         found.append(Finding(topic=study, lines=lines, figure=figure, is_answer=True))
     return found
-
-
-def _short_share(part: Factorial) -> str:
-    main = part.terms[part.terms["order"] == 1].sort_values("share", ascending=False)
-    named = [f"{row['term']} ({100 * row['share']:.0f}%)" for row in records(main)[:3]]
-    crossed = 100 * float(part.terms.loc[part.terms["order"] > 1, "share"].sum())
-    n = int(part.means["n"].max())
-    return (
-        f"On {part.view.name} the variance of {part.view.scale.name} is due to {listed(named)}; "
-        f"all interactions together make {max(crossed, 0):.0f}% (n = {n} seeds)."
-    )
 
 
 def _largest_share(part: Factorial) -> float:
     return float(part.terms.loc[part.terms["order"] > 0, "share"].max())
 
 
-def _strengths(part: Factorial) -> np.ndarray:
+def _strengths(part: Factorial) -> NDArray[np.float64]:
     rows = [contrast_of(row, part.view.matters).strength for row in records(part.effects)]
     return np.array(rows, dtype=float)
 

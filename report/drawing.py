@@ -3,9 +3,10 @@
 import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -30,10 +31,13 @@ class Drawing:
     height: float  # points
 
 
-def house_style() -> dict[str, Any]:
-    """The settings of house.mplstyle, for `matplotlib.rc_context`."""
-    path = files("report") / "house.mplstyle"
-    return dict(mpl.rc_params_from_file(str(path), use_default_template=False))
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw by house.mplstyle over matplotlib's own defaults, whatever the user's settings are."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rc_file(str(files("report") / "house.mplstyle"), use_default_template=False)
+        yield
 
 
 def draw(figure: Figure, name: str) -> Drawing:

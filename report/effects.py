@@ -104,6 +104,7 @@ def _cells(
 ) -> tuple[tuple[tuple[str, ...], ...], dict[tuple[str, ...], int]]:
     """The cells shown, in study order, and the row of every cell, twins included."""
     factors = _factors(results)
+    task = _task(results, task)["name"]
     entries = [entry for entry in results.study["cells"] if entry["task"] == task]
     shown = dict.fromkeys(_key(entry, factors) for entry in entries if not entry.get("same_as"))
     resolved = {cell: row for row, cell in enumerate(shown)}
@@ -138,7 +139,9 @@ def _rows(results: StudyResults, task: str, stage: str) -> pd.DataFrame:
     asked = asked[asked["cell"] >= 0].sort_values(["cell", "seed"], kind="stable")
     came = results.trials[results.trials["task"] == task].set_index("trial")
     came = came.drop(columns=["seed", "task", "stage", *_factors(results)])
-    rows = asked.join(came, on="trial").reset_index(drop=True)
+    rows = pd.concat(
+        [asked.reset_index(drop=True), came.reindex(asked["trial"]).reset_index(drop=True)], axis=1
+    )
     rows["status"] = rows["status"].astype(object).where(rows["status"].notna(), "missing")
     rows["learning_rate"] = rows["learning_rate"].fillna(rows["planned_rate"])
     return rows.drop(columns="planned_rate")
@@ -257,12 +260,11 @@ def contrasts(results: StudyResults, task: str) -> pd.DataFrame:
     the Holm-adjusted p is at most alpha and the interval lies on one side of zero.
     """
     grid = grid_of(results, task)
-    others = [row for row in range(len(grid.cells)) if row != grid.baseline_row]
-    if grid.baseline_row < 0:
-        others = []
+    base = grid.baseline_row
+    others = [row for row in range(len(grid.cells)) if row != base] if base >= 0 else []
     named = _named(results, task).take(others).reset_index(drop=True)
-    control = np.broadcast_to(grid.scores[grid.baseline_row], (len(others), grid.scores.shape[1]))
-    return _with_contrasts(named, grid.scores[others], control)
+    rows = np.array(others, int)
+    return _with_contrasts(named, grid.scores[rows], grid.scores[np.full_like(rows, base)])
 
 
 def _with_contrasts(named: pd.DataFrame, treated: Floats, control: Floats) -> pd.DataFrame:

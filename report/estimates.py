@@ -158,7 +158,7 @@ def sign_flip_p(differences: Floats, *, rng: np.random.Generator) -> Floats:
         rng: source of the drawn flips, the same for every row of one n.
     """
     table = np.asarray(differences, float)
-    rows = table.reshape(-1, table.shape[-1])
+    rows = table.reshape(int(np.prod(table.shape[:-1])), table.shape[-1])
     signs: dict[int, Floats] = {}
     result = np.full(len(rows), np.nan)
     for index, row in enumerate(rows):
@@ -236,7 +236,8 @@ def pairing_correlation(treated: Floats, control: Floats) -> Floats:
 
 
 def _on_common_seeds(treated: Floats, control: Floats) -> tuple[Floats, Floats]:
-    both = ~np.isnan(np.asarray(treated, float) + np.asarray(control, float))
+    treated, control = np.asarray(treated, float), np.asarray(control, float)
+    both = ~(np.isnan(treated) | np.isnan(control))
     return np.where(both, treated, np.nan), np.where(both, control, np.nan)
 
 

@@ -7,26 +7,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from report import effects, figures, walls
+from report import effects, figures
 from report.document import Picture
 from report.drawing import draw
-from report.prose import Contrast, counted, decimals, listed, number, scale_of
-from report.views import TaskView, contrasts_of, in_units, records
+from report.frames import records
+from report.palette import CONTEXT, MUTED
+from report.prose import Contrast, counted, decimals, number, scale_of
+from report.views import TaskView, contrasts_of, in_units
+from report.wall_pictures import MOST_TILES, WIDE, balanced, wall
 
-HALF, WIDE = 4.4, 9.4  # inches
-MOST_TILES = 18
+HALF = 4.4  # inches
 
 
 def sheet(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure with one axes that keeps every label inside."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
-
-
-def balanced(tiles: int, *, most: int) -> int:
-    """Columns that fill as few rows as need be about equally."""
-    rows = -(-tiles // most)
-    return -(-tiles // max(rows, 1))
 
 
 def task_pictures(view: TaskView, colours: Mapping[str, str]) -> tuple[Picture, ...]:
@@ -110,7 +106,7 @@ def learning_curves(
     colours = {label: colour for label, colour in colours.items() if label in present}
     figure, ax = sheet(*size)
     figures.plot_learning_curves(ax, frame, colours=colours, response=scale.axis)
-    grey = sum(colour == figures.CONTEXT for colour in colours.values())
+    grey = sum(colour == CONTEXT for colour in colours.values())
     last = frame.sort_values("step").groupby("label", sort=False)["value"].last()
     return Picture(
         drawing=draw(figure, f"{view.slug}-curves"),
@@ -121,7 +117,8 @@ def learning_curves(
         ),
         caption=(
             f"Mean {scale.name} of the final trials at each evaluation; bands are 95% t intervals, "
-            f"{seeds_text(frame['n'])}. Ink: {view.baseline}, the baseline."
+            f"{seeds_text(frame['n'])}. Ink: {view.baseline}, the baseline. "
+            "The vertical axis is fitted to where the curves end."
             + (f" Grey: {counted(grey, 'cell')} near the baseline, for context." if grey else "")
         ),
         wide=size[0] == WIDE,
@@ -147,8 +144,8 @@ def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | No
     )
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
-    figure.supxlabel("learning rate", fontsize=8.5, color=figures.MUTED)
-    figure.supylabel(scale.axis, fontsize=8.5, color=figures.MUTED)
+    figure.supxlabel("learning rate", fontsize=8.5, color=MUTED)
+    figure.supylabel(scale.axis, fontsize=8.5, color=MUTED)
     banded = bool((frame["n"] >= 3).any())
     lost = int((frame["diverged"] > 0).sum())
     return Picture(
@@ -187,12 +184,14 @@ def heat_map_of(view: TaskView, grid: pd.DataFrame, *, height: float) -> Picture
         return None
     figure, ax = sheet(HALF, height)
     figures.plot_heat_map(ax, cells, row="depth (hidden layers)", column="width (units)")
-    best = cells.loc[cells["value"].idxmax()]
+    ranked = cells.sort_values("value", ascending=not view.scale.higher_is_better)
+    best = records(ranked)[0]
+    order = "Highest" if view.scale.higher_is_better else "Lowest"
     return Picture(
         drawing=draw(figure, f"{view.slug}-grid"),
         title=f"{view.scale.axis.capitalize()} by depth and width, {view.name}",
         alt=(
-            f"Highest mean {view.scale.name} on {view.name}, {best['text']}{view.scale.unit}, at "
+            f"{order} mean {view.scale.name} on {view.name}, {best['text']}{view.scale.unit}, at "
             f"depth {best['row']} and width {best['column']}."
         ),
         caption=(
@@ -240,113 +239,3 @@ def _numeric(level: str) -> float:
         return float(level)
     except ValueError:
         return float("inf")
-
-
-def wall(view: TaskView, kind: str) -> Picture | None:
-    """What each cell's first network learned, at its last picture."""
-    tiles = _tiles(view, kind)
-    if not tiles:
-        return None
-    points = view.results.points[view.results.points["task"] == view.name]
-    columns = max(balanced(len(tiles), most=6), 4)
-    aspect = 0.72 if kind == "curve" else 1.0
-    size = walls.wall_size(len(tiles), columns, width=WIDE - 0.04, aspect=aspect)
-    figure = Figure(figsize=(WIDE, size[1] + 0.04))
-    ax = figure.add_axes((0, 0, 1, 1))
-    if kind == "region":
-        walls.plot_regions(ax, tiles, points, columns=columns, size=size)
-    elif kind == "curve":
-        walls.plot_fits(ax, tiles, points, columns=columns, size=size)
-    else:
-        walls.plot_confusions(ax, tiles, columns=columns, size=size)
-    title, alt, caption = _WALL_WORDS[kind]
-    names = listed([tile.title for tile in tiles[:6]]) + (" and more" if len(tiles) > 6 else "")
-    whole = len(tiles) == len(view.cells)
-    return Picture(
-        drawing=draw(figure, f"{view.slug}-{kind}s"),
-        title=f"{title}, {view.name}",
-        alt=f"{alt} on {view.name} for {names}.",
-        caption=(
-            f"{caption} First seed of each cell (n = 1 network a tile), at the end of training; "
-            f"above each, that network's own {view.scale.name}. Framed in ink: the baseline."
-            + (
-                ""
-                if whole
-                else " Of all cells the three best, the baseline and the two worst by their means; the "
-                "ranks are those of the table."
-            )
-        ),
-        wide=True,
-    )
-
-
-_WALL_WORDS = {
-    "region": (
-        "Decision regions",
-        "Decision regions and training points",
-        "Colour: the class that wins; deeper colour: more certain. Points: the training data.",
-    ),
-    "curve": (
-        "Fitted curves",
-        "Fitted curves over the training points",
-        "Line: the network's output; grey points: the training data. All tiles share both axes.",
-    ),
-    "confusion": (
-        "Mistakes by class",
-        "Which class is mistaken for which",
-        "True class down, predicted class across; darker is a commoner mistake. The diagonal "
-        "names the class and is left out of the scale.",
-    ),
-}
-
-
-def _tiles(view: TaskView, kind: str) -> list[walls.Tile]:
-    """The last picture of every cell that has one, in the order of the study."""
-    pictures = view.results.pictures[view.results.pictures["kind"] == kind]
-    if pictures.empty:
-        return []
-    trials = view.results.trials[
-        (view.results.trials["task"] == view.name) & (view.results.trials["stage"] == "final")
-    ]
-    last = pictures.sort_values("step", kind="stable").groupby("trial", observed=True).last()
-    joined = trials.merge(last, left_on="trial", right_index=True)
-    tiles = []
-    for cell in records(_shown_cells(view, kind)):
-        own = joined
-        for factor in view.factors:
-            own = own[own[factor] == cell[factor]]
-        if not own.empty:
-            row = records(own)[0]
-            title = str(cell["rank"]) if len(view.cells) > most_tiles(kind) else str(cell["label"])
-            tiles.append(_tile(view, row, title, baseline=bool(cell["is_baseline"])))
-    return tiles
-
-
-def _shown_cells(view: TaskView, kind: str) -> pd.DataFrame:
-    """All cells, or where that is too many (or matrices) the baseline, the best and the worst."""
-    if len(view.cells) <= most_tiles(kind):
-        return view.cells
-    ascending = not view.scale.higher_is_better
-    ranked = view.cells.sort_values("value", ascending=ascending, kind="stable")
-    ranks = [f"rank {place} of {len(ranked)}" for place in range(1, len(ranked) + 1)]
-    keep = ranked.index.isin([*ranked.index[:3], *ranked.index[-2:]])
-    return ranked.assign(rank=ranks)[keep | ranked["is_baseline"].astype(bool)]
-
-
-def most_tiles(kind: str) -> int:
-    """Cells that a wall can show; matrices need more room, so they are labelled by rank earlier."""
-    return 12 if kind == "confusion" else MOST_TILES
-
-
-def _tile(view: TaskView, row: dict[str, object], label: str, *, baseline: bool) -> walls.Tile:
-    classes = row["classes"]
-    bounds = tuple(float(x) for x in str(row["range"]).split(","))
-    reached = float(str(row[str(view.task["response"])])) * view.scale.factor
-    return walls.Tile(
-        title=label,
-        note=f"{number(reached, 1 if view.scale.unit else 2)}{view.scale.unit}",
-        values=walls.read_values(str(row["values"]), str(row["shape"])),
-        bounds=(*bounds, *(0.0,) * 4)[:4],
-        classes=int(float(str(classes))) if pd.notna(classes) else 0,
-        baseline=baseline,
-    )

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from report.escaping import visible
+from report.frames import records
 from report.palette import CONTEXT, EDGE, INK, MUTED, PAPER, SERIES
 
 BLUES: Colormap = LinearSegmentedColormap.from_list(
@@ -37,7 +38,7 @@ def plot_contrasts(ax: Axes, contrasts: pd.DataFrame, *, unit: str, baseline: st
     """
     ranked = contrasts.sort_values("value", kind="stable").reset_index(drop=True)
     ax.axvline(0, color=INK, linewidth=1, zorder=1)
-    for position, row in ranked.iterrows():
+    for position, row in enumerate(records(ranked)):
         colour = _sign_colour(row["value"]) if row["resolved"] else CONTEXT
         ax.plot([row["low"], row["high"]], [position, position], color=colour, linewidth=2)
         face = colour if row["resolved"] else PAPER
@@ -88,12 +89,15 @@ def plot_learning_curves(
 
 
 def _window(curves: pd.DataFrame) -> tuple[float, float]:
-    """Limits that hold every curve from its second evaluation on, whatever step 0 was."""
+    """Limits fitted to where curves end, so that what is told apart there can be seen."""
     later = curves[curves["step"] > 0]
     later = curves if later.empty else later
+    ends = later.sort_values("step", kind="stable").groupby("label", sort=False)["value"].last()
     low, high = float(later["low"].min()), float(later["high"].max())
-    centre = float(later["value"].min())
-    low = max(low, centre - (float(later["value"].max()) - centre))
+    low = float(later["value"].min()) if not np.isfinite(low) else low
+    high = float(later["value"].max()) if not np.isfinite(high) else high
+    reach = max(1.5 * float(ends.max() - ends.min()), 0.2 * (high - low))
+    low, high = max(low, float(ends.min()) - reach), min(high, float(ends.max()) + reach)
     room = 0.04 * (high - low) or 1.0
     return low - room, high + room
 
@@ -176,7 +180,8 @@ def _one_sensitivity(ax: Axes, own: pd.DataFrame, colour: str, floor: float) -> 
     )
     ax.plot(own["learning_rate"], own["value"], "o-", color=colour, ms=3)
     chosen = own[own["chosen"]]
-    ax.plot(chosen["learning_rate"], chosen["value"], "o", color=PAPER, mec=colour, mew=2, ms=8)
+    for rate, value in zip(chosen["learning_rate"], chosen["value"], strict=True):
+        ax.plot(rate, value, "o", color=PAPER, mec=colour, mew=2, ms=8, clip_on=False, zorder=5)
     lost = own[own["diverged"] > 0]
     ax.plot(lost["learning_rate"], np.full(len(lost), floor), "x", color=SERIES[1], mew=1.6, ms=5)
 
@@ -205,14 +210,20 @@ def plot_heat_map(ax: Axes, cells: pd.DataFrame, *, row: str, column: str) -> No
     rows, columns = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(cells["column"]))
     own = cells.loc[cells["span"] == 1, "value"]  # one box of all columns would flatten the rest
     low, high = own.min(), own.max()
-    for cell in cells.itertuples():
-        share = min(max((cell.value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
-        x, y = columns.index(cell.column), rows.index(cell.row)
+    for cell in records(cells):
+        share = min(max((cell["value"] - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+        x, y = columns.index(cell["column"]), rows.index(cell["row"])
         colour = to_hex(BLUES(0.05 + 0.9 * share)) if np.isfinite(share) else "#eeeeee"
-        ax.add_patch(Rectangle((x, y), cell.span, 1, facecolor=colour, edgecolor=PAPER, lw=2))
+        ax.add_patch(Rectangle((x, y), cell["span"], 1, facecolor=colour, edgecolor=PAPER, lw=2))
         ink = "#fefefe" if np.isfinite(share) and share > 0.55 else "#1b1e22"
         ax.text(
-            x + cell.span / 2, y + 0.5, cell.text, ha="center", va="center", color=ink, fontsize=8.5
+            x + cell["span"] / 2,
+            y + 0.5,
+            cell["text"],
+            ha="center",
+            va="center",
+            color=ink,
+            fontsize=8.5,
         )
     ax.set_xlim(0, len(columns))
     ax.set_ylim(0, len(rows))
@@ -234,11 +245,13 @@ def plot_speeds(ax: Axes, speeds: pd.DataFrame, *, labels: Sequence[str]) -> Non
     """
     ax.axvline(1, color=INK, linewidth=1, zorder=1)
     order = {label: len(labels) - 1 - i for i, label in enumerate(labels)}
-    for row in speeds.itertuples():
-        y = order[row.label]
-        colour = _sign_colour(1 - row.value) if row.resolved else CONTEXT
-        ax.plot([row.low, row.high], [y, y], color=colour, linewidth=2)
-        ax.plot(row.value, y, "o", color=colour if row.resolved else PAPER, mec=colour, mew=1.4)
+    for row in records(speeds):
+        y = order[row["label"]]
+        colour = _sign_colour(1 - row["value"]) if row["resolved"] else CONTEXT
+        ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
+        ax.plot(
+            row["value"], y, "o", color=colour if row["resolved"] else PAPER, mec=colour, mew=1.4
+        )
     ax.set_xscale("log", base=2)
     low, high = ax.get_xlim()
     ax.set_xticks([tick for tick in RATIOS if low <= tick <= high])

@@ -1,4 +1,4 @@
-"""The report as Markdown that GitHub shows well; every text from a file is escaped on its way in."""
+"""The report as Markdown that GitHub shows well; text from files is escaped on its way in."""
 
 from collections.abc import Iterator, Mapping
 

@@ -16,12 +16,12 @@ comparison is then made on fresh seeds only. A best rate at the edge of the grid
 Test data are read once, at the last step, or with early stopping at the best validation step.
 Intervals of means and of paired differences are Student t over seeds; a percentile bootstrap of \
 five seeds would cover 82 to 85% where it says 95%.
-Words. "Raises", "lowers", "above", "below" and "best" with a difference need a Holm-adjusted \
-paired t p of at most .05 within the family (one study, one task, one response) and an interval \
-at 1 − .05/m that does not reach zero. Everything else is reported as not distinguishable, with the \
-smallest difference that this many seeds finds with power .8; where that exceeds what matters (the \
-margin of the study's claim, or else 2 percentage points of accuracy or 0.05 of R²) the sentence \
-says underpowered. The lead over the runner-up is exploratory, Bonferroni over all rivals.
+Words. "Raises", "lowers", "above" and "below" need a Holm-adjusted paired t p of at most .05 \
+within the family (one study, one task, one response) and an interval at 1 − .05/m that does not \
+reach zero. Everything else is reported as not distinguishable, with the smallest difference that \
+this many seeds finds with power .8; where that exceeds what matters (the margin of the study's \
+claim, or else 2 percentage points of accuracy or 0.05 of R²) the sentence says underpowered. The \
+lead over the runner-up is exploratory, Bonferroni over all rivals.
 Sign-flip p values are exact over all 2ⁿ flips up to 16 seeds; n = 5 cannot reach .05.
 Diverged trials are data: each counts as the worse of the constant predictor and the worst \
 finished trial of its task. Failed and missing trials are counted, never imputed; a grid with \
@@ -69,9 +69,9 @@ def provenance_section(results: Results) -> Section:
         blocks=(
             Text(
                 paragraphs=(
-                    "Every number here is computed from the CSV files and study.json of the results "
-                    "folder, which hold raw values only: trials.csv one row per trial, curves.csv "
-                    "one row per trial and evaluation, timings.csv one row per sample. "
+                    "Every number here is computed from the CSV files and study.json of the "
+                    "results folder, which hold raw values only: trials.csv one row per trial, "
+                    "curves.csv one row per trial and evaluation, timings.csv one row per sample. "
                     f"This report covers {counted(len(results.studies), 'study', 'studies')}.",
                 )
             ),

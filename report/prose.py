@@ -259,7 +259,8 @@ def _lead_clause(ranking: Ranking) -> str:
         return ""
     if lead.low <= 0 <= lead.high:
         return f"; its lead over {ranking.runner_up} is not resolved"
-    return f"; it also leads {ranking.runner_up}, the next, by {difference_phrase(lead, ranking.scale, signed=False)}"
+    amount = difference_phrase(lead, ranking.scale, signed=False)
+    return f"; it also leads {ranking.runner_up}, the next, by {amount}"
 
 
 def headline(rankings: Sequence[Ranking], *, noun: str) -> tuple[str, ...]:
@@ -281,7 +282,7 @@ def _headline_clause(ranking: Ranking, noun: str, *, shared: bool) -> str:
     digits = decimals([margin(ranking.level)], scale.most_decimals)
     level = f"{number(ranking.level.value, digits)}{scale.unit}"
     contrast = ranking.contrast(best)
-    start = f"On {ranking.task}"
+    start = f"On {ranking.task},"
     if contrast is None:
         worst = max(ranking.resolved, key=lambda c: abs(c.estimate.value), default=None)
         start += f" the baseline {best} has the best mean {scale.name} ({level})"

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from report.document import Answer, Block, Details, Figures, Finding, Section, Table, Text
+from report.document import Answer, Block, Details, Figures, Finding, Picture, Section, Table, Text
 from report.evidence import seeds_text, task_pictures
+from report.frames import records
 from report.prose import (
     NOTHING,
     Contrast,
@@ -21,7 +22,7 @@ from report.prose import (
     ranking_sentence,
 )
 from report.tables import StudyResults
-from report.views import TaskView, contrasts_of, ranking_of, records, slugs, study_colours, view_of
+from report.views import TaskView, contrasts_of, ranking_of, slugs, study_colours, view_of
 
 
 def study_section(results: StudyResults, slug: str) -> tuple[Section, list[Finding]]:
@@ -90,12 +91,12 @@ def _some(labels: Sequence[str], most: int = 4) -> str:
     return listed([*labels[:most], *more])
 
 
-def _topic(view: TaskView, pictures: Sequence[object]) -> Section:
+def _topic(view: TaskView, pictures: tuple[Picture, ...]) -> Section:
     blocks: list[Block] = [cell_table(view, view.cells)]
     if len(view.contrasts):
         details = contrast_table(view)
         blocks.append(Details(summary="Contrasts in numbers", blocks=(details,)))
-    blocks.append(Figures(pictures=tuple(pictures)))  # type: ignore[arg-type]
+    blocks.append(Figures(pictures=pictures))
     return Section(anchor=view.slug, title=task_title(view), blocks=tuple(blocks))
 
 

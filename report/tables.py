@@ -355,6 +355,8 @@ def _check_shape(path: Path, content: bytes, columns: Columns) -> None:
         raise TableError(f"{path}: is empty, without even a header; {REMEDY}")
     # A quoted cell may hold commas and line ends; without them a line is a row.
     plain = re.sub(rb'"[^"]*"', b"", content) if b'"' in content else content
+    if plain.count(b"\r") != plain.count(b"\r\n"):
+        raise TableError(f"{path}: a cell with a carriage return is not quoted; {REMEDY}")
     header = content.partition(b"\n")[0][:100_000].decode(errors="replace").rstrip("\r")
     _check_header(path, next(csv.reader([header]), []), columns)
     for number, line in enumerate(BytesIO(plain), start=1):
@@ -363,8 +365,6 @@ def _check_shape(path: Path, content: bytes, columns: Columns) -> None:
                 f"{path}: row {number} has {line.count(b',') + 1} cells, the header has "
                 f"{len(columns)}; {REMEDY}"
             )
-    if plain.count(b"\r") != plain.count(b"\r\n"):
-        raise TableError(f"{path}: a cell with a carriage return is not quoted; {REMEDY}")
     if not content.endswith(b"\n"):
         raise TableError(f"{path}: the last row is cut short, it has no line end; {REMEDY}")
 

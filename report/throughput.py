@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from report.estimates import Estimate, median_interval
+from report.frames import records
 from report.tables import FACTORS
 
 AGAIN = " (again)"  # ends the name of the second half of an A/A pair
@@ -46,7 +47,8 @@ def _group_rows(group: pd.DataFrame) -> Iterator[dict[str, object]]:
     first = group.drop_duplicates("workload").set_index("workload")
     common = {factor: first[factor].mode().iloc[0] for factor in FACTORS}
     departs = {
-        str(name): [f for f in FACTORS if row[f] != common[f]] for name, row in first.iterrows()
+        name: [f for f in FACTORS if row[f] != common[f]]
+        for name, row in zip(map(str, first.index), records(first), strict=True)
     }
     plain = [name for name, factors in departs.items() if not factors]
     baseline = next((name for name in plain if f"{name}{AGAIN}" in departs), next(iter(plain), ""))
@@ -58,7 +60,7 @@ def _group_rows(group: pd.DataFrame) -> Iterator[dict[str, object]]:
         yield {
             **{column: own[column].iloc[0] for column in GROUP},
             "workload": name,
-            "label": ", ".join(f"{f} {first.loc[name, f]}" for f in factors) or str(name),
+            "label": ", ".join(f"{f} {first[f][name]}" for f in factors) or str(name),
             "is_baseline": name == baseline,
             "threads": own["threads"].iloc[0],
             "seconds": median.value,
@@ -75,13 +77,13 @@ def _group_rows(group: pd.DataFrame) -> Iterator[dict[str, object]]:
 def _ratio(own: pd.DataFrame, base: pd.DataFrame) -> Estimate:
     """Median ratio of paired samples, with an order-statistic interval."""
     pairs = own.merge(base, on=["process", "round"], suffixes=("", "_base"))
-    logs = median_interval(np.log(pairs["each"] / pairs["each_base"]).to_numpy(dtype=float))
+    logs = median_interval(np.log((pairs["each"] / pairs["each_base"]).to_numpy(dtype=float)))
     value, low, high = (float(np.exp(x)) for x in (logs.value, logs.low, logs.high))
     return Estimate(value, low, high, logs.n, logs.interval)
 
 
 def _noise_floors(frame: pd.DataFrame, twin: "pd.Series[bool]") -> "pd.Series[float]":
     """How far from 1 an A/A pair's interval reaches, per device and mode; 0 without a pair."""
-    reach = np.maximum(frame["high"] - 1, 1 - frame["low"]).where(twin, 0.0)
+    reach = pd.concat([frame["high"] - 1, 1 - frame["low"]], axis=1).max(axis=1)
     keys = [frame["device"], frame["mode"]]
-    return reach.groupby(keys).transform("max")
+    return reach.where(twin, 0.0).groupby(keys).transform("max")

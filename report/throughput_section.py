@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 
 from report.document import Block, Details, Figures, Finding, Picture, Section, Table, Text
 from report.drawing import draw
-from report.evidence import WIDE
 from report.figures import plot_speeds
+from report.frames import records
 from report.prose import counted, listed, number
 from report.throughput import relative_times
-from report.views import records, slugs
+from report.views import slugs
+from report.wall_pictures import WIDE
 
 
 def throughput_section(timings: pd.DataFrame) -> tuple[Section | None, list[Finding]]:
@@ -20,7 +21,7 @@ def throughput_section(timings: pd.DataFrame) -> tuple[Section | None, list[Find
     if timings.empty:
         return None, []
     speeds = relative_times(timings)
-    groups = list(speeds.groupby(["device", "mode"], sort=False))
+    groups = _groups(speeds)
     names = slugs(f"time-{device}-{mode}" for (device, mode), _ in groups)
     pictures = [
         _picture(group, f"{mode} on {device_name(device)}", name)
@@ -42,6 +43,15 @@ def throughput_section(timings: pd.DataFrame) -> tuple[Section | None, list[Find
     return section, _findings(speeds, dict(zip([key for key, _ in groups], names, strict=True)))
 
 
+def _groups(speeds: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """The rows of each device and mode, in the order of the file."""
+    keys = speeds[["device", "mode"]].drop_duplicates()
+    return [
+        ((device, mode), speeds[(speeds["device"] == device) & (speeds["mode"] == mode)])
+        for device, mode in zip(keys["device"], keys["mode"], strict=True)
+    ]
+
+
 def device_name(device: object) -> str:
     """`CPU` and `CUDA` as people write them."""
     return str(device).upper() if str(device) in ("cpu", "cuda", "mps", "xpu") else str(device)
@@ -49,10 +59,10 @@ def device_name(device: object) -> str:
 
 def _floors(speeds: pd.DataFrame) -> str:
     """What the A/A pairs say of the machine's noise."""
-    floors = speeds.groupby(["device", "mode"], sort=False)["noise_floor"].max()
+    floors = [(key, float(group["noise_floor"].max())) for key, group in _groups(speeds)]
     known = [
         f"{100 * floor:.1f}% ({mode} on {device_name(device)})"
-        for (device, mode), floor in floors.items()
+        for (device, mode), floor in floors
         if floor > 0
     ]
     start = (
@@ -153,9 +163,9 @@ def _findings(speeds: pd.DataFrame, names: dict[tuple[str, str], str]) -> list[F
         figure = names[str(device), str(row["mode"])]
         text = (
             f"On {row['task']}, {row['label']} takes {number(row['value'], digits)} times as long "
-            f"as the baseline for a {row['mode']} on {device_name(device)} (95% order-statistic interval "
-            f"{low} to {high}, n = {int(row['pairs'])} pairs): the largest difference in time "
-            "that is resolved."
+            f"as the baseline for a {row['mode']} on {device_name(device)} (95% order-statistic "
+            f"interval {low} to {high}, n = {int(row['pairs'])} pairs): the largest difference in "
+            "time that is resolved."
         )
         found.append(Finding(topic="throughput", lines=(text,), figure=figure, is_answer=True))
     return found

@@ -10,9 +10,10 @@ import pandas as pd
 
 from report import effects
 from report.estimates import Estimate, interval_name, paired_difference
+from report.frames import records
 from report.palette import SERIES, colours_of
 from report.prose import ALPHA, Contrast, Ranking, Scale, scale_of, scaled
-from report.tables import StudyResults
+from report.tables import TRIALS, StudyResults, TableError
 
 ESTIMATES = ("value", "low", "high")
 
@@ -64,6 +65,12 @@ class TaskView:
 
 def view_of(results: StudyResults, task: dict[str, Any], slug: str) -> TaskView:
     """The view of one task, computed from the CSV files."""
+    if task["response"] not in TRIALS:
+        known = [name for name in TRIALS if name.startswith("test_")]
+        raise TableError(
+            f"{results.study['name']}: the task {task['name']!r} has the response "
+            f"{task['response']!r}, which trials.csv has not; it has {', '.join(known)}"
+        )
     scale = scale_of(str(task["response"]))
     cells = in_units(effects.cell_table(results, task["name"]), scale)
     contrasts = in_units(effects.contrasts(results, task["name"]), scale, "detectable")
@@ -115,11 +122,6 @@ def _is_about(claim: object, task: dict[str, Any]) -> bool:
     return same and claim.get("task") == task["name"] and claim["by"] != 0
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a frame as dictionaries."""
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-
-
 def ranking_of(view: TaskView) -> Ranking | None:
     """Who leads on this task; None where no cell has a value."""
     known = view.cells[np.isfinite(view.cells["value"])]
@@ -169,9 +171,10 @@ def study_colours(views: Sequence[TaskView]) -> dict[str, str]:
             share = abs(row["value"]) / largest if largest > 0 else 0.0
             weights[str(row["label"])] += share if np.isfinite(share) else 0.0
     for view in views:
-        best = view.cells["value"] if view.scale.higher_is_better else -view.cells["value"]
-        if best.notna().any():
-            weights[str(view.cells.loc[best.idxmax(), "label"])] += len(views)
+        known = view.cells[np.isfinite(view.cells["value"])]
+        ranked = known.sort_values("value", ascending=not view.scale.higher_is_better)
+        if len(ranked):
+            weights[str(ranked.iloc[0]["label"])] += len(views)
     shown = sorted(labels, key=lambda label: -weights[label])[: len(SERIES)]
     return colours_of(labels, baseline=baseline, shown=shown)
 

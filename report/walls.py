@@ -20,6 +20,9 @@ GAP = 0.12  # between tiles, as a share of a tile's width
 HEAD = 0.30  # room above a tile for its two lines of text, likewise
 
 
+_REMEDY = "; delete pictures.csv and run `make ablations`, which writes it again"
+
+
 class PictureError(ValueError):
     """A row of pictures.csv that does not hold the picture it announces."""
 
@@ -47,10 +50,25 @@ def read_values(values: str, shape: str) -> np.ndarray:
         raw = np.frombuffer(base64.b64decode(values, validate=True), dtype=np.uint8)
         return raw.reshape(height, width)
     except ValueError as error:
-        raise PictureError(
-            f"a picture of shape {shape[:20]!r} cannot be read; delete pictures.csv and run "
-            "`make ablations`, which writes it again"
-        ) from error
+        raise PictureError(f"a picture of shape {shape[:20]!r} cannot be read{_REMEDY}") from error
+
+
+def read_range(text: str) -> tuple[float, float, float, float]:
+    """The four numbers of the column `range`; a confusion matrix has two, which mean nothing.
+
+    Raises:
+        PictureError: these are not two or four numbers.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    match numbers:
+        case [left, right, low, high] if right > left and high > low:
+            return left, right, low, high
+        case [_, _]:
+            return 0.0, 1.0, 0.0, 1.0
+    raise PictureError(f"a picture has the range {text[:40]!r}, not four numbers{_REMEDY}")
 
 
 def wall_size(
@@ -101,7 +119,7 @@ def _region_colours(tile: Tile) -> np.ndarray:
     shade = (tile.values - winner * band) / max(band - 1, 1)  # (H, W)
     base = np.array([to_rgb(CLASSES[c % len(CLASSES)]) for c in range(tile.classes)])[winner]
     strength = (0.12 + 0.78 * np.clip(shade, 0, 1))[..., None]
-    return 1 - strength * (1 - base)
+    return np.asarray(1 - strength * (1 - base))
 
 
 def _class_colour(label: int, brightness: float) -> tuple[float, float, float]:

@@ -261,19 +261,19 @@ def simulate(plan: Plan, rng: np.random.Generator) -> pd.DataFrame:
         rate = trial["learning_rate"] or chosen.get(key, (0.0, best))[1]
         if trial["stage"] == "final" and key not in chosen:
             rate = plan.rates[cell[plan.by] if plan.by else ""][0]
-        score = score_of(plan, cell, trial, rate, blocks, rng)
+        score = score_of(cell, trial, rate, blocks=blocks, rng=rng)
         status = "diverged" if diverges(cell, rate) else "finished"
         if trial["stage"] == "tuning" and status == "finished":
             chosen[key] = max(chosen.get(key, (-9.0, rate)), (score, rate))
-        rows.append(row_of(plan, trial, cell, rate, score, status, rng))
+        rows.append(row_of(plan, trial, cell, rate=rate, score=score, status=status, rng=rng))
     return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
 
 
 def score_of(
-    plan: Plan,
     cell: dict[str, str],
     trial: dict[str, Any],
     rate: float,
+    *,
     blocks: dict[tuple[str, int], float],
     rng: np.random.Generator,
 ) -> float:
@@ -292,6 +292,7 @@ def row_of(
     plan: Plan,
     trial: dict[str, Any],
     cell: dict[str, str],
+    *,
     rate: float,
     score: float,
     status: str,
@@ -367,14 +368,17 @@ def fitted_curve(quality: float) -> str:
     return encode(np.clip((fit + 3) / 6 * 255, 0, 255))
 
 
-def confusion(quality: float, classes: int = 10) -> str:
+def confusion(quality: float, rng: np.random.Generator, classes: int = 10) -> str:
     """Row-normalised confusion: the diagonal holds the share that is right."""
-    share = np.full((classes, classes), (1 - quality) / (classes - 1))
+    share = rng.gamma(0.25, size=(classes, classes)) + 0.01
+    share[3, 8], share[1, 8], share[9, 4] = 4, 3, 2
+    np.fill_diagonal(share, 0)
+    share *= (1 - quality) / share.sum(axis=1, keepdims=True)
     np.fill_diagonal(share, quality)
     return encode(255 * share)
 
 
-def pictures_of(trials: pd.DataFrame) -> pd.DataFrame:
+def pictures_of(trials: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """First seed of each cell at three moments; confusion only at the last step."""
     rows = []
     finals = trials[(trials["stage"] == "final") & (trials["status"] == "finished")]
@@ -391,7 +395,7 @@ def pictures_of(trials: pd.DataFrame) -> pd.DataFrame:
                     [row.trial, "curve", step, "1x192", "-2,2,-3,3", "", fitted_curve(quality)]
                 )
         if row.task == "digits":
-            rows.append([row.trial, "confusion", STEPS, "10x10", "0,1", 10, confusion(score)])
+            rows.append([row.trial, "confusion", STEPS, "10x10", "0,1", 10, confusion(score, rng)])
     return pd.DataFrame(rows, columns=PICTURE_COLUMNS)
 
 
@@ -522,7 +526,7 @@ def write_study(
     target.joinpath("study.json").write_text(json.dumps(study_json(plan, profile), indent=1))
     trials.to_csv(target / "trials.csv", index=False)
     curves_of(trials, rng).to_csv(target / "curves.csv", index=False)
-    pictures_of(trials).to_csv(target / "pictures.csv", index=False)
+    pictures_of(trials, rng).to_csv(target / "pictures.csv", index=False)
     points_of(plan.tasks, rng).to_csv(target / "points.csv", index=False)
     stacks_of(trials).to_csv(target / "stacks.csv", index=False)
 

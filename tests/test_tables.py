@@ -300,7 +300,7 @@ def test_a_changed_table_is_refused(folder, trials_csv, change, expected):
         (b"\n \n", "is empty, without even a header"),
         (b"\xff\xfe\x00", "unknown column"),
         (",".join(TRIALS).encode(), "the last row is cut short"),
-        (b"x\ry," + ",".join(TRIALS).encode() + b"\n", "unknown column"),
+        (b"x\ry," + ",".join(TRIALS).encode() + b"\n", "carriage return is not quoted"),
         (
             ",".join(TRIALS).encode() + b"\n" + b"x\r" + b"," * (len(TRIALS) - 1) + b"\n",
             "a cell with a carriage return is not quoted",

@@ -103,7 +103,8 @@ def _read_or_download(name: str, *, train: bool) -> Any:
         pass  # not there, or its checksum is wrong: torchvision downloads it
     except (ValueError, AssertionError, EOFError, OSError) as error:
         raise TaskError(
-            f"the {name} files in {folder} are damaged ({error}); delete them to download them again"
+            f"the {name} files in {folder} are damaged ({error}); "
+            "delete them to download them again"
         ) from error
     try:
         return load(root=folder, train=train, download=True)
@@ -128,7 +129,9 @@ def _image_folder(path: Path, settings: Mapping[str, Scalar]) -> Source:
         images.append(_decode([file for file, _ in listing.samples], settings))
         labels.append(torch.tensor([label for _, label in listing.samples]))
     if names[0] != names[-1]:
-        raise TaskError(f"{folder}: train and test have different classes; give both the same folders")
+        raise TaskError(
+            f"{folder}: train and test have different classes; give both the same folders"
+        )
     test = len(labels[1]) if len(labels) > 1 else 0
     return Source(torch.cat(images), torch.cat(labels), len(names[0]), test)
 
@@ -154,7 +157,9 @@ def _decode(files: list[str], settings: Mapping[str, Scalar]) -> Tensor:
                 image.draft(mode, (size, size))
                 pixels[n] = np.asarray(_resize(image.convert(mode), size)).reshape(size, size, -1)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise TaskError(f"{file} is not a readable image ({error}); remove or mend it") from error
+            raise TaskError(
+                f"{file} is not a readable image ({error}); remove or mend it"
+            ) from error
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Task:
         inputs        (P, *input_shape), standardised unless `lazy`
         targets       (P,) classes, or (P, 1) numbers
         parts         (S, n) rows of the pool for each part; n is 0 where there is none
-        shift, scale  (S, D) of the inputs (per channel for images): standard = (raw - shift) / scale
+        shift, scale  (S, D) of the inputs, per channel for images: (raw - shift) / scale
         target_shift, target_scale  (S,)
     """
 
@@ -53,16 +53,16 @@ class Task:
         return self.classes or self.targets.shape[1]
 
     def take(self, rows: Tensor) -> Examples:
-        """Examples of each seed.
+        """Examples of the first s seeds.
 
         Shapes:
-            rows     (S, n) rows of the pool
-            results  (S, n, *input_shape) and (S, n) or (S, n, 1)
+            rows     (s, n) rows of the pool
+            results  (s, n, *input_shape) and (s, n) or (s, n, 1)
         """
         x, y = self.inputs[rows], self.targets[rows]
         if self.lazy:
-            dims = (1,) * (x.dim() - 3)
-            shift, scale = (t.view(len(rows), 1, -1, *dims) for t in (self.shift, self.scale))
+            spread = (len(rows), 1, -1, *[1] * (x.dim() - 3))
+            shift, scale = (t[: len(rows)].view(spread) for t in (self.shift, self.scale))
             x = (x.to(shift.dtype) / 255 - shift) / scale
         return x, y
 
@@ -100,36 +100,28 @@ def load_task(
     return _move(task, device)
 
 
-def _generated(
-    spec: TaskSpec, seeds: Sequence[int], streams: Streams, dtype: torch.dtype
-) -> Task:
+def _generated(spec: TaskSpec, seeds: Sequence[int], streams: Streams, dtype: torch.dtype) -> Task:
     settings = dict(spec.settings)
     draw = GENERATORS[spec.name]
     counts = {"train": int(settings["points"])}
     if spec.split != "none":
-        counts |= {
-            "val": int(settings["validation_points"]),
-            "test": int(settings["test_points"]),
-        }
-    inputs, targets = [], []
-    sizes: dict[str, int] = dict.fromkeys(PARTS, 0)
-    for seed in seeds:
-        for part, count in counts.items():
-            generator = streams.generator(f"data {part}", seed)
-            x, y = draw(count, settings, generator=generator)
-            inputs.append(x)
-            targets.append(y)
-            sizes[part] = len(x)
-    per_seed = sum(sizes.values())
-    start, parts = 0, {}
-    for part in PARTS:
-        rows = torch.arange(start, start + sizes[part])
-        parts[part] = rows + per_seed * torch.arange(len(seeds)).unsqueeze(1)  # (S, n)
-        start += sizes[part]
+        counts["val"] = int(settings["validation_points"])
+        counts["test"] = int(settings["test_points"])
+    drawn = [
+        draw(count, settings, generator=streams.generator(f"data {part}", seed))
+        for seed in seeds
+        for part, count in counts.items()
+    ]
+    sizes = [len(x) for x, _ in drawn[: len(counts)]] + [0] * (len(PARTS) - len(counts))
+    owner = sum(sizes) * torch.arange(len(seeds)).unsqueeze(1)  # (S, 1) each seed's first row
+    starts = [sum(sizes[:k]) for k in range(len(PARTS))]
+    parts = {
+        part: torch.arange(start, start + size) + owner
+        for part, start, size in zip(PARTS, starts, sizes, strict=True)
+    }
+    inputs, targets = (torch.cat(tensors) for tensors in zip(*drawn, strict=True))
     classes = int(settings["arms"]) if spec.kind.kind == "classification" else 0
-    return _standardise(
-        spec, torch.cat(inputs), torch.cat(targets), parts, classes, dtype, shared=False
-    )
+    return _standardise(spec, _unscaled(spec.name, classes, inputs, targets, parts, dtype=dtype))
 
 
 def _split(
@@ -137,16 +129,16 @@ def _split(
 ) -> Task:
     rows = len(source.inputs) - source.test
     test_rows = torch.arange(rows, len(source.inputs))
-    columns: dict[Part, list[Tensor]] = {part: [] for part in PARTS}
-    for seed in seeds:
-        chosen = _split_rows(spec, rows, source.test > 0, streams.generator("split", seed))
-        for part, part_rows in zip(PARTS, chosen, strict=True):
-            own_test = part == "test" and source.test
-            columns[part].append(test_rows if own_test else part_rows)
-    parts = {part: torch.stack(chosen) for part, chosen in columns.items()}
-    return _standardise(
-        spec, source.inputs, source.targets, parts, source.classes, dtype, shared=True
-    )
+    chosen = [
+        _split_rows(spec, rows, source.test > 0, streams.generator("split", seed)) for seed in seeds
+    ]
+    parts = {part: torch.stack([each[k] for each in chosen]) for k, part in enumerate(PARTS)}
+    if source.test:
+        parts["test"] = test_rows.expand(len(seeds), -1)
+    task = _unscaled(spec.name, source.classes, source.inputs, source.targets, parts, dtype=dtype)
+    if not task.lazy:
+        task = _copied(task, len(seeds))
+    return _standardise(spec, task)
 
 
 def _split_rows(
@@ -164,47 +156,69 @@ def _split_rows(
     return order[:train], order[train : train + val], order[train + val :]
 
 
-def _standardise(
-    spec: TaskSpec,
+def _unscaled(
+    name: str,
+    classes: int,
     inputs: Tensor,
     targets: Tensor,
     parts: dict[Part, Tensor],
-    classes: int,
-    dtype: torch.dtype,
     *,
-    shared: bool,
+    dtype: torch.dtype,
 ) -> Task:
-    """Scale by the statistics of each seed's training part; a pool shared by seeds is copied."""
-    seeds = len(parts["train"])
-    size = inputs.numel() * torch.finfo(dtype).bits // 8
-    lazy = shared and inputs.dtype == torch.uint8 and size * seeds > EAGER_BYTES
+    """A task whose values are still those of the data; bytes of images become shares of 255."""
+    seeds, features = len(parts["train"]), inputs.shape[1]
+    bytes_needed = inputs.numel() * seeds * torch.finfo(dtype).bits // 8
+    lazy = inputs.dtype == torch.uint8 and bytes_needed > EAGER_BYTES
     if not lazy:
         inputs = inputs.to(dtype) / (255 if inputs.dtype == torch.uint8 else 1)
-    targets = targets if classes else targets.to(dtype)
-    wanted = bool(dict(spec.settings)["standardise"])
-    features = inputs.shape[1]
-    shift, scale = torch.zeros(seeds, features, dtype=dtype), torch.ones(seeds, features, dtype=dtype)
-    target_shift, target_scale = torch.zeros(seeds, dtype=dtype), torch.ones(seeds, dtype=dtype)
-    for s in range(seeds if wanted else 0):
-        shift[s], scale[s] = _moments(inputs[parts["train"][s]])
-        if not classes:
-            moments = _moments(targets[parts["train"][s]])
-            target_shift[s], target_scale[s] = moments[0][0], moments[1][0]
-    if not lazy:
-        if shared:
-            rows = len(inputs)
-            inputs, targets = inputs.repeat(seeds, *[1] * (inputs.dim() - 1)), torch.cat([targets] * seeds)
-            offset = rows * torch.arange(seeds).unsqueeze(1)
-            parts = {part: chosen + offset for part, chosen in parts.items()}
-        rows = len(inputs) // seeds
-        owner = torch.arange(seeds).repeat_interleave(rows)
-        per_row = (len(inputs), features, *[1] * (inputs.dim() - 2))
-        inputs = (inputs - shift[owner].view(per_row)) / scale[owner].view(per_row)
-        if not classes:
-            targets = (targets - target_shift[owner, None]) / target_scale[owner, None]
-    return Task(
-        spec.name, classes, inputs, targets, parts, shift, scale, target_shift, target_scale, lazy
+    zeros, ones = (
+        torch.zeros(seeds, features, dtype=dtype),
+        torch.ones(seeds, features, dtype=dtype),
     )
+    return Task(
+        name=name,
+        classes=classes,
+        inputs=inputs,
+        targets=targets if classes else targets.to(dtype),
+        parts=parts,
+        shift=zeros,
+        scale=ones,
+        target_shift=zeros[:, 0].clone(),
+        target_scale=ones[:, 0].clone(),
+        lazy=lazy,
+    )
+
+
+def _copied(task: Task, seeds: int) -> Task:
+    """The pool once per seed, so that each copy can be scaled by its own statistics."""
+    owner = len(task.inputs) * torch.arange(seeds).unsqueeze(1)  # (S, 1)
+    return replace(
+        task,
+        inputs=torch.cat([task.inputs] * seeds),
+        targets=torch.cat([task.targets] * seeds),
+        parts={part: rows + owner for part, rows in task.parts.items()},
+    )
+
+
+def _standardise(spec: TaskSpec, task: Task) -> Task:
+    """Shift and scale by the statistics of each seed's training part, if the study wants it."""
+    if not dict(spec.settings)["standardise"]:
+        return task
+    for s, rows in enumerate(task.parts["train"]):
+        task.shift[s], task.scale[s] = _moments(task.inputs[rows])
+        if not task.classes:
+            shift, scale = _moments(task.targets[rows])
+            task.target_shift[s], task.target_scale[s] = shift[0], scale[0]
+    if task.lazy:
+        return task
+    seeds = len(task.shift)
+    owner = torch.arange(seeds).repeat_interleave(len(task.inputs) // seeds)  # (P,)
+    per_row = (len(task.inputs), -1, *[1] * (task.inputs.dim() - 2))
+    inputs = (task.inputs - task.shift[owner].view(per_row)) / task.scale[owner].view(per_row)
+    if task.classes:
+        return replace(task, inputs=inputs)
+    targets = (task.targets - task.target_shift[owner, None]) / task.target_scale[owner, None]
+    return replace(task, inputs=inputs, targets=targets)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,18 +230,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _move(task: Task, device: torch.device | str) -> Task:
-    def on(tensor: Tensor) -> Tensor:
-        return tensor.to(device)
-
-    return Task(
-        task.name,
-        task.classes,
-        on(task.inputs),
-        on(task.targets),
-        {part: on(rows) for part, rows in task.parts.items()},
-        on(task.shift),
-        on(task.scale),
-        on(task.target_shift),
-        on(task.target_scale),
-        task.lazy,
-    )
+    tensors = ("inputs", "targets", "shift", "scale", "target_shift", "target_scale")
+    moved: dict[str, Any] = {name: getattr(task, name).to(device) for name in tensors}
+    parts = {part: rows.to(device) for part, rows in task.parts.items()}
+    return replace(task, parts=parts, **moved)

@@ -29,7 +29,8 @@ def torchvision_datasets() -> ModuleType:
             raise
         _declare_operators()
         from torchvision import datasets  # noqa: PLC0415
-    return datasets
+    module: ModuleType = datasets
+    return module
 
 
 def _declare_operators() -> None:

@@ -1,0 +1,672 @@
+"""What each factor did, checked against statsmodels, tables done by hand, and simulation."""
+
+import math
+from contextlib import suppress
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+import statsmodels.formula.api as smf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from report import effects
+from report.effects import UnbalancedError
+from report.tables import CURVES, FACTORS, PICTURES, POINTS, STACKS, TRIALS, StudyResults
+
+TWO = {"activation": ("relu", "tanh"), "depth": ("2", "1", "4")}
+ONE = {"activation": ("relu", "identity", "tanh")}
+FRAMES = [
+    effects.scores,
+    effects.cell_table,
+    effects.contrasts,
+    effects.simple_effects,
+    effects.rate_sensitivity,
+    lambda results, task: effects.learning_curves(results, task, "val_loss"),
+    lambda results, task: effects.steps_to_target(results, task, 0.8),
+]
+BALANCED = [
+    effects.main_effects,
+    effects.marginal_means,
+    effects.interaction_effects,
+    effects.anova,
+    effects.depends_on,
+]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+def frame(rows, columns):
+    kinds = {"text": "str", "whole numbers": "int64", "numbers": "float64"}
+    table = pd.DataFrame(rows, columns=list(columns))
+    return table.astype({name: kinds[kind] for name, kind in columns.items()})
+
+
+def name_of(cell, stage, rate, seed):
+    levels = ",".join(f"{factor}={level}" for factor, level in cell.items())
+    return f"spiral/{levels}/{stage}/learning_rate={rate}/seed={seed}"
+
+
+def study(
+    scores,
+    factors,
+    *,
+    statuses=None,
+    response="test_accuracy",
+    same_as=None,
+    tuning=None,
+    rates=(0.01,),
+    curves=None,
+):
+    """Results of one task, `spiral`, whose cells scored `scores`, shape (levels..., S).
+
+    Args:
+        statuses: cell index to status of its seed 0; "missing" leaves the row out.
+        same_as: cell to its twin, as tuples of levels.
+        tuning: {(cell, rate): validation losses over seeds}; NaN has diverged.
+        curves: {(cell, seed): [(step, val_accuracy)]}.
+    """
+    scores = np.asarray(scores, float)
+    cells = [dict(zip(factors, levels, strict=True)) for levels in product(*factors.values())]
+    flat = scores.reshape(len(cells), -1)
+    statuses, same_as = statuses or {}, same_as or {}
+    asked, rows = [], []
+
+    def add(cell, stage, rate, seed, status, **responses):
+        trial = {"trial": name_of(cell, stage, rate, seed), "task": "spiral", "stage": stage}
+        asked.append({**trial, "seed": seed, **cell, "learning_rate": rate})
+        if status != "missing":
+            row = {**dict.fromkeys(FACTORS, "x"), **cell, **trial, "study": "made-up"}
+            row |= {"seed": seed, "learning_rate": rate, "status": status, "stack": ""}
+            rows.append(row | responses)
+
+    for (levels, rate), losses in (tuning or {}).items():
+        for seed, loss in enumerate(losses):
+            cell = dict(zip(factors, levels, strict=True))
+            status = "diverged" if math.isnan(loss) else "finished"
+            add(cell, "tuning", rate, seed, status, val_loss=loss)
+    for index, cell in enumerate(cells):
+        if tuple(cell.values()) in same_as:
+            continue
+        for seed, score in enumerate(flat[index]):
+            status = statuses.get(index, "finished") if seed == 0 else "finished"
+            value = {response: score} if status == "finished" else {}
+            add(cell, "final", rates[index % len(rates)], 100 + seed, status, **value)
+    grown = [
+        {"trial": name_of(dict(zip(factors, levels, strict=True)), "final", rates[0], seed)}
+        | {"step": step, "epoch": step / 10, "val_accuracy": value, "val_loss": 1 - value}
+        for (levels, seed), points in (curves or {}).items()
+        for step, value in points
+    ]
+    task = {"name": "spiral", "kind": "classification", "response": response, "chance": 0.25}
+    tried = sorted({rate for _, rate in tuning or {}}) or [rates[0]]
+    twins = {levels: dict(zip(factors, twin, strict=True)) for levels, twin in same_as.items()}
+    return StudyResults(
+        {
+            "name": "made-up",
+            "tasks": [task],
+            "factors": [{"name": name, "levels": list(level)} for name, level in factors.items()],
+            "baseline": {name: levels[0] for name, levels in factors.items()},
+            "learning_rates": {"by": None, "values": {"": tried}, "source": None},
+            "cells": [
+                {"task": "spiral", **cell, "same_as": twins.get(tuple(cell.values()))}
+                for cell in cells
+            ],
+            "trials": asked,
+        },
+        frame(rows, TRIALS),
+        frame(grown, CURVES).astype({"trial": "category"}),
+        frame([], PICTURES),
+        frame([], POINTS),
+        frame([], STACKS),
+    )
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("cell", "label"),
+    [
+        ({"activation": "relu"}, "relu"),
+        ({"depth": "2"}, "depth 2"),
+        ({"regularisation": "none"}, "none"),
+        ({"activation": "relu", "optimizer": "adam", "depth": "2"}, "relu, adam, depth 2"),
+        ({"residual": "true", "train_size": "100"}, "residual true, train size 100"),
+        ({"norm": "none", "regularisation": "none"}, "no norm, no regularisation"),
+        ({"activation": "prelu", "minibatch": "full"}, "prelu, minibatch full"),
+    ],
+)
+def test_labels_can_be_read_without_a_legend(cell, label):
+    assert effects.cell_label(cell) == label
+
+
+def test_an_unknown_task_or_column_is_named(rng):
+    results = study(rng.random((3, 4)), ONE)
+    with pytest.raises(ValueError, match=r"unknown task 'spirl'; did you mean 'spiral'\?"):
+        effects.scores(results, "spirl")
+    with pytest.raises(ValueError, match=r"no column 'val_los'; did you mean 'val_loss'\?"):
+        effects.learning_curves(results, "spiral", "val_los")
+
+
+# Scores
+
+
+def test_scores_are_the_rows_of_the_final_stage(rng):
+    values = rng.random((3, 2))
+    results = study(values, ONE, tuning={(("relu",), 0.1): [9.0]})
+    table = effects.scores(results, "spiral")
+    assert list(table) == ["label", "activation", "seed", "learning_rate", "status", "score"]
+    assert table["label"].tolist() == ["relu", "relu", "identity", "identity", "tanh", "tanh"]
+    assert table["seed"].tolist() == [100, 101] * 3
+    np.testing.assert_array_equal(table["score"], values.ravel())
+
+
+@pytest.mark.parametrize(
+    ("response", "worst_finished", "scored"),
+    [
+        ("test_accuracy", 0.4, 0.25),  # chance is worse than any that finished
+        ("test_accuracy", 0.1, 0.1),  # a finished one is worse than chance
+        ("test_r2", 0.3, 0.0),
+        ("test_r2", -2.0, -2.0),
+        ("test_loss", 0.9, 0.95),  # the highest loss is the worst
+    ],
+)
+def test_a_diverged_trial_scores_as_the_worst(response, worst_finished, scored):
+    """METHODS S11: the worse of the constant predictor and the worst finished trial."""
+    values = [[0.9, worst_finished], [0.95, 0.9], [0.5, 0.9]]
+    results = study(values, ONE, response=response, statuses={2: "diverged"})
+    table = effects.scores(results, "spiral")
+    assert table["score"].tolist()[4] == scored
+    assert table["status"].tolist()[4] == "diverged"
+
+
+@pytest.mark.parametrize("status", ["failed", "timed_out", "out_of_memory", "missing"])
+def test_a_trial_that_was_not_trained_has_no_score(status):
+    results = study(np.full((3, 2), 0.5), ONE, statuses={1: status})
+    table = effects.scores(results, "spiral")
+    assert math.isnan(table["score"][2])
+    assert table["status"][2] == status
+    assert len(table) == 6
+
+
+def test_a_network_is_shown_once():
+    """Depth 0 is the same network at any width."""
+    factors = {"depth": ("2", "0"), "width": ("8", "16")}
+    results = study(np.full((2, 2, 3), 0.5), factors, same_as={("0", "16"): ("0", "8")})
+    labels = ["depth 2, width 8", "depth 2, width 16", "depth 0, width 8"]
+    assert effects.cell_table(results, "spiral")["label"].tolist() == labels
+
+
+# Cells
+
+
+def test_cell_table_is_scipys_t_interval_and_counts(rng):
+    values = rng.random((3, 5))
+    results = study(values, ONE, statuses={1: "failed", 2: "missing"})
+    table = effects.cell_table(results, "spiral").set_index("label")
+    oracle = stats.ttest_1samp(values[0], 0).confidence_interval(0.95)
+    np.testing.assert_allclose(table.loc["relu", ["low", "high"]].astype(float), oracle, rtol=1e-10)
+    assert table["n"].tolist() == [5, 4, 4]
+    assert table["failed"].tolist() == [0, 1, 0]
+    assert table["missing"].tolist() == [0, 0, 1]
+    assert table["diverged"].sum() == 0
+    assert table["is_baseline"].tolist() == [True, False, False]
+
+
+def test_diverged_trials_are_counted_and_scored():
+    values = [[0.9, 0.8], [0.7, 0.6], [0.5, 0.4]]
+    table = effects.cell_table(study(values, ONE, statuses={1: "diverged"}), "spiral")
+    assert table["diverged"].tolist() == [0, 1, 0]
+    assert table["n"].tolist() == [2, 2, 2]
+    assert table["value"][1] == pytest.approx((0.25 + 0.6) / 2)
+
+
+def test_a_rate_at_the_edge_is_flagged_only_after_tuning():
+    tuning = {((level,), rate): [1.0] for level in ONE["activation"] for rate in (0.1, 0.2, 0.3)}
+    values = np.full((3, 2), 0.5)
+    tuned = study(values, ONE, tuning=tuning, rates=(0.1, 0.2, 0.3))
+    table = effects.cell_table(tuned, "spiral")
+    assert table["lr_at_edge"].tolist() == [True, False, True]
+    assert table["learning_rate"].tolist() == [0.1, 0.2, 0.3]
+    assert not effects.cell_table(study(values, ONE), "spiral")["lr_at_edge"].any()
+
+
+# Contrasts
+
+
+def test_contrasts_are_scipys_with_statsmodels_holm(rng):
+    values = 0.5 + 0.1 * rng.random((3, 6)) + np.array([[0.0], [0.2], [0.01]])
+    table = effects.contrasts(study(values, ONE), "spiral").set_index("label")
+    oracle = [stats.ttest_rel(values[row], values[0]) for row in (1, 2)]
+    p = [result.pvalue for result in oracle]
+    np.testing.assert_allclose(table["p"], p, rtol=1e-10)
+    np.testing.assert_allclose(table["p_holm"], multipletests(p, method="holm")[1], rtol=1e-10)
+    bounds = [result.confidence_interval(1 - 0.05 / 2) for result in oracle]
+    np.testing.assert_allclose(table[["low", "high"]], bounds, rtol=1e-10)
+    assert table["interval"].tolist() == ["97.5% t"] * 2
+    assert table["m"].tolist() == [2, 2]
+    flips = [
+        stats.permutation_test(
+            (row - values[0],), np.mean, permutation_type="samples", n_resamples=np.inf
+        ).pvalue
+        for row in values[1:]
+    ]
+    np.testing.assert_allclose(table["sign_flip_p"], flips, rtol=1e-10)
+    assert table["word"].tolist() == ["raises", "no detectable effect"]
+
+
+def test_contrasts_use_the_seeds_that_both_cells_have(rng):
+    values = rng.random((3, 5))
+    table = effects.contrasts(study(values, ONE, statuses={0: "failed"}), "spiral")
+    assert table["n"].tolist() == [4, 4]
+    np.testing.assert_allclose(table["value"], (values[1:] - values[0])[:, 1:].mean(axis=1))
+
+
+@pytest.mark.parametrize(("seeds", "at_floor"), [(5, True), (6, True), (7, False)])
+def test_a_sign_flip_at_its_floor_is_flagged(rng, seeds, at_floor):
+    """Two contrasts need 2/2^n <= .025: seven seeds."""
+    table = effects.contrasts(study(rng.random((3, seeds)), ONE), "spiral")
+    assert table["at_floor"].tolist() == [at_floor] * 2
+    assert table["sign_flip_floor"][0] == 2 / 2**seeds
+
+
+def test_one_seed_is_untested():
+    table = effects.contrasts(study([[0.5], [0.9], [0.1]], ONE), "spiral")
+    assert table["word"].tolist() == ["untested", "untested"]
+    assert table["p"].isna().all()
+    assert table["sign_flip_p"].isna().all()
+    np.testing.assert_allclose(table["value"], [0.4, -0.4])
+
+
+@given(arrays(np.float64, (4, 5), elements=st.floats(0, 1)))
+@settings(deadline=None)
+def test_no_word_contradicts_its_interval_or_its_p(values):
+    factors = {"activation": ("relu", "identity", "tanh", "elu")}
+    table = effects.contrasts(study(values, factors), "spiral")
+    for row in table.itertuples():
+        if row.word == "raises":
+            assert row.low > 0
+        if row.word == "lowers":
+            assert row.high < 0
+        if row.word in ("raises", "lowers"):
+            assert row.p_holm <= 0.05
+        if row.p_holm > 0.05:
+            assert row.word == "no detectable effect"
+
+
+def test_the_baseline_may_be_the_twin_of_another_cell(rng):
+    values = rng.random((2, 2, 4))
+    factors = {"width": ("8", "16"), "depth": ("0", "2")}
+    results = study(values, factors, same_as={("8", "0"): ("16", "0")})
+    table = effects.contrasts(results, "spiral")
+    assert table["label"].tolist() == ["width 8, depth 2", "width 16, depth 2"]
+    np.testing.assert_allclose(table["value"][0], (values[0, 1] - values[1, 0]).mean())
+
+
+def test_simple_effects_compare_cells_that_differ_in_one_factor(rng):
+    values = rng.random((2, 3, 4))
+    table = effects.simple_effects(study(values, TWO), "spiral").set_index("label")
+    assert len(table) == 3 + 2 * 2  # tanh at each depth; two depths at each activation
+    row = table.loc["tanh at depth 4"]
+    assert (row["factor"], row["level"], row["at"]) == ("activation", "tanh", "depth 4")
+    assert row["value"] == pytest.approx((values[1, 2] - values[0, 2]).mean())
+    assert table["m"].unique().tolist() == [7]
+
+
+def test_simple_effects_of_a_network_on_itself_are_left_out():
+    factors = {"depth": ("2", "0"), "width": ("8", "16")}
+    results = study(np.full((2, 2, 3), 0.5), factors, same_as={("0", "16"): ("0", "8")})
+    labels = effects.simple_effects(results, "spiral")["label"].tolist()
+    assert labels == ["width 16 at depth 2", "depth 0 at width 8", "depth 0 at width 16"]
+
+
+# Main effects and interactions
+
+
+def test_main_effects_of_a_hand_computed_table():
+    """Rows .1 .2 .3 / .5 .4 .6: tanh is +.3 over relu; depth 1 is 0, depth 4 +.15 over depth 2."""
+    cells = np.array([[0.1, 0.2, 0.3], [0.5, 0.4, 0.6]])
+    seeds = np.array([-0.01, 0.0, 0.01])
+    table = effects.main_effects(study(cells[..., None] + seeds, TWO), "spiral")
+    assert table["label"].tolist() == ["tanh", "depth 1", "depth 4"]
+    np.testing.assert_allclose(table["value"], [0.3, 0.0, 0.15], atol=1e-12)
+    assert table["m"].unique().tolist() == [3]
+    assert table["n"].unique().tolist() == [3]
+
+
+def test_main_effects_of_one_factor_are_its_contrasts(rng):
+    results = study(rng.random((3, 4)), ONE)
+    shared = list(effects.CONTRAST_COLUMNS)
+    pd.testing.assert_frame_equal(
+        effects.main_effects(results, "spiral")[shared],
+        effects.contrasts(results, "spiral")[shared],
+    )
+
+
+def test_main_effects_and_marginal_means_are_means_over_the_other_factors(rng):
+    values = rng.random((2, 3, 4))
+    results = study(values, TWO)
+    means = effects.marginal_means(results, "spiral")
+    np.testing.assert_allclose(means["value"][:2], values.mean(axis=(1, 2)))
+    np.testing.assert_allclose(means["value"][2:], values.mean(axis=(0, 2)))
+    assert means["is_baseline"].tolist() == [True, False, True, False, False]
+    table = effects.main_effects(results, "spiral")
+    oracle = stats.ttest_rel(values[1].mean(axis=0), values[0].mean(axis=0))
+    np.testing.assert_allclose(table["p"][0], oracle.pvalue, rtol=1e-10)
+    np.testing.assert_allclose(
+        table[["low", "high"]].iloc[0], oracle.confidence_interval(1 - 0.05 / 3), rtol=1e-10
+    )
+
+
+def test_interactions_of_a_hand_computed_table():
+    """1 2 / 3 8 leaves 1 -1 / -1 1 beyond rows and columns."""
+    factors = {"activation": ("relu", "tanh"), "depth": ("2", "1")}
+    cells = np.array([[1.0, 2.0], [3.0, 8.0]])
+    results = study(cells[..., None] + np.array([-1.0, 1.0]), factors, response="test_loss")
+    table = effects.interaction_effects(results, "spiral")
+    assert table["value"].tolist() == [1, -1, -1, 1]
+    assert table["mean"].tolist() == [1, 2, 3, 8]
+    assert table[["factor_a", "level_a", "factor_b", "level_b"]].values.tolist()[1] == [
+        *("activation", "relu", "depth", "1")
+    ]
+    assert (table["low"] == table["value"]).all()  # the same for every seed
+
+
+def test_an_additive_grid_has_no_interaction(rng):
+    factors = {"activation": ("relu", "tanh"), "depth": ("2", "1", "4"), "width": ("8", "16")}
+    parts = [rng.normal(size=size) for size in (2, 3, 2, 5)]
+    values = sum(
+        np.reshape(p, [-1 if a == i else 1 for a in range(4)]) for i, p in enumerate(parts)
+    )
+    results = study(values, factors, response="test_loss")
+    table = effects.interaction_effects(results, "spiral")
+    assert len(table) == 6 + 4 + 6
+    np.testing.assert_allclose(table[["value", "low", "high"]], 0, atol=1e-12)
+    assert effects.depends_on(results, "spiral").empty
+
+
+# Analysis of variance
+
+
+def test_anova_is_statsmodels(rng):
+    values = rng.random((2, 3, 4))
+    results = study(values, TWO)
+    table = effects.anova(results, "spiral").set_index("term")
+    data = effects.scores(results, "spiral").astype({"seed": str})
+    oracle = sm.stats.anova_lm(smf.ols("score ~ activation * depth + seed", data).fit())
+    for ours, theirs in (
+        ("activation", "activation"),
+        ("depth", "depth"),
+        ("activation × depth", "activation:depth"),
+        ("seed", "seed"),
+    ):
+        np.testing.assert_allclose(
+            table.loc[ours, ["df", "ss", "ms", "f", "p"]].astype(float),
+            oracle.loc[theirs, ["df", "sum_sq", "mean_sq", "F", "PR(>F)"]].astype(float),
+            rtol=1e-10,
+        )
+    np.testing.assert_allclose(
+        table.loc["error", ["df", "ss", "ms"]].astype(float),
+        oracle.loc["Residual", ["df", "sum_sq", "mean_sq"]].astype(float),
+        rtol=1e-10,
+    )
+    assert table["order"].tolist() == [1, 1, 2, 0, 0]
+
+
+def test_shares_and_effect_sizes_of_a_hand_computed_table():
+    """SS 32, 18, 8 (df 1 each), seed 8 (df 1), error 6 (df 3): total 72, MS error 2."""
+    cells = np.array([[1.0, 2.0], [3.0, 8.0]])
+    # Orthogonal to rows, columns and seeds together: SS 3 x 2 x 1 = 6 with these sizes.
+    noise = np.sqrt(6 / 8) * np.array([[1.0, -1.0], [-1.0, 1.0]])
+    seeds = np.array([-1.0, 1.0])
+    values = cells[..., None] + seeds + noise[..., None] * seeds
+    factors = {"activation": ("relu", "tanh"), "depth": ("2", "1")}
+    table = effects.anova(study(values, factors, response="test_loss"), "spiral")
+    np.testing.assert_allclose(table["ss"], [32, 18, 8, 8, 6])
+    np.testing.assert_allclose(table["share"], np.array([30, 16, 6, 6, 7 * 2]) / 72)
+    np.testing.assert_allclose(table["omega2"][:4], np.array([30, 16, 6, 6]) / 74)
+    np.testing.assert_allclose(table["partial_eta2"][:4], [32 / 38, 18 / 24, 8 / 14, 8 / 14])
+    assert table["share"].sum() == pytest.approx(1)
+
+
+def test_without_noise_nothing_is_tested():
+    table = effects.anova(study(np.full((2, 3, 3), 0.5), TWO), "spiral")
+    assert (table["ss"] == 0).all()
+    assert table[["f", "p", "share"]].isna().all(axis=None)
+
+
+def test_a_crossover_depends_on_the_other_factor(rng):
+    """Deeper helps relu as much as it hurts tanh: the main effect is nothing, the pair is all."""
+    factors = {"activation": ("relu", "tanh"), "depth": ("2", "4"), "width": ("8", "16")}
+    values = np.full((2, 2, 2, 5), 0.5) + 0.01 * rng.normal(size=(2, 2, 2, 5))
+    values[0, 1] += 0.2
+    values[1, 0] += 0.2
+    table = effects.depends_on(study(values, factors), "spiral")
+    assert table["factor"].tolist() == ["activation", "depth"]
+    assert table["on"].tolist() == ["depth", "activation"]
+    assert (table["interaction_share"] > 0.8).all()
+
+
+def test_planted_shares_are_found(rng):
+    """200 grids of ten seeds: mean shares within 2 points of the variances planted."""
+    factors = {"activation": ("relu", "tanh", "elu"), "depth": ("2", "1", "4", "8")}
+    row, column = np.array([-1.0, 0, 1]), np.array([-1.0, -1, 1, 1])
+    pair = np.outer(row, [1.0, -1, -1, 1])
+    planted = {"activation": 0.4, "depth": 0.1, "activation × depth": 0.2, "seed": 0.1}
+    scale = [
+        np.sqrt(planted[k] / np.mean(v**2))
+        for k, v in zip(planted, (row, column, pair), strict=False)
+    ]
+    cells = scale[0] * row[:, None] + scale[1] * column + scale[2] * pair
+    found = []
+    for _ in range(200):
+        seeds = np.sqrt(0.1) * rng.normal(size=10)
+        noise = np.sqrt(0.2) * rng.normal(size=(3, 4, 10))
+        results = study(cells[..., None] + seeds + noise, factors, response="test_loss")
+        found.append(effects.anova(results, "spiral").set_index("term")["share"])
+    mean = pd.concat(found, axis=1).mean(axis=1)
+    for term, share in {**planted, "error": 0.2}.items():
+        assert mean[term] == pytest.approx(share, abs=0.02), term
+
+
+@pytest.mark.parametrize("function", BALANCED)
+@pytest.mark.parametrize(
+    ("given_", "reason"),
+    [
+        ({"statuses": {1: "failed", 2: "missing"}}, "are lacking: 1 failed, 1 missing"),
+        ({"statuses": {1: "out_of_memory"}}, "are lacking: 1 out of memory"),
+        ({"same_as": {("tanh", "1"): ("relu", "1")}}, "'tanh, depth 1' is the same network as"),
+        ({"scores": np.full((2, 3, 1), 0.5)}, "it has 1 seed"),
+    ],
+)
+def test_a_grid_with_holes_is_refused_with_the_reason(function, given_, reason):
+    given_ = {"scores": np.full((2, 3, 4), 0.5), **given_}
+    results = study(factors=TWO, **given_)
+    with pytest.raises(UnbalancedError) as error:
+        function(results, "spiral")
+    assert reason in str(error.value)
+    assert str(error.value).startswith("no effects averaged over the grid of 'made-up' on 'spiral'")
+    assert str(error.value).endswith("; read the contrasts instead")
+
+
+def test_leave_one_out_is_refused_with_the_reason(rng):
+    results = study(rng.random((2, 3, 4)), TWO)
+    results.study["cells"] = [
+        cell for cell in results.study["cells"] if "relu" in cell.values() or cell["depth"] == "2"
+    ]
+    with pytest.raises(UnbalancedError, match="it has 4 of the 6 combinations of its levels"):
+        effects.anova(results, "spiral")
+    assert len(effects.contrasts(results, "spiral")) == 3
+
+
+def test_diverged_trials_stay_in_the_anova(rng):
+    results = study(rng.random((2, 3, 4)), TWO, statuses={3: "diverged"})
+    assert effects.anova(results, "spiral")["df"].tolist() == [1, 2, 2, 3, 15]
+
+
+# Rates and curves
+
+
+def test_rate_sensitivity_is_the_mean_over_finished_tuning_trials():
+    tuning = {
+        (("relu",), 0.1): [1.0, 3.0],
+        (("relu",), 0.2): [2.0, math.nan],
+        (("tanh",), 0.1): [math.nan, math.nan],
+    }
+    results = study(np.full((3, 2), 0.5), ONE, tuning=tuning, rates=(0.1,))
+    table = effects.rate_sensitivity(results, "spiral")
+    assert table["label"].tolist() == ["relu", "relu", "tanh"]
+    np.testing.assert_array_equal(table["value"], [2.0, 2.0, np.nan])
+    assert table["n"].tolist() == [2, 1, 0]
+    assert table["diverged"].tolist() == [0, 1, 2]
+    assert table["chosen"].tolist() == [True, False, True]
+    assert table["high"][0] == pytest.approx(2 + stats.t.ppf(0.975, 1))
+    assert effects.rate_sensitivity(study(np.full((3, 2), 0.5), ONE), "spiral").empty
+
+
+def test_learning_curves_average_seeds_and_say_how_many_are_left():
+    curves = {
+        (("relu",), 100): [(0, 0.2), (10, 0.6)],
+        (("relu",), 101): [(0, 0.4)],
+        (("tanh",), 100): [(0, 0.1)],
+    }
+    table = effects.learning_curves(
+        study(np.full((3, 2), 0.5), ONE, curves=curves), "spiral", "val_accuracy"
+    )
+    assert table["label"].tolist() == ["relu", "relu", "tanh"]
+    assert table["step"].tolist() == [0, 10, 0]
+    assert table["epoch"].tolist() == [0, 1, 0]
+    np.testing.assert_allclose(table["value"], [0.3, 0.6, 0.1])
+    assert table["n"].tolist() == [2, 1, 1]
+    assert table["high"][0] == pytest.approx(0.3 + stats.t.ppf(0.975, 1) * 0.1)
+
+
+def test_tuning_and_final_trials_do_not_mix_in_curves():
+    curves = {(("relu",), 100): [(0, 0.2)]}
+    results = study(np.full((3, 2), 0.5), ONE, curves=curves, tuning={(("relu",), 0.01): [1.0]})
+    tuned = results.curves.assign(trial=name_of({"activation": "relu"}, "tuning", 0.01, 0))
+    everything = pd.concat([results.curves.astype({"trial": "str"}), tuned])
+    results = StudyResults(
+        results.study, results.trials, everything, results.pictures, results.points, results.stacks
+    )
+    table = effects.learning_curves(results, "spiral", "val_accuracy")
+    assert table["n"].tolist() == [1]
+
+
+def test_steps_to_target_count_misses_as_infinite():
+    """Six of seven reach .8: the median is over all seven, not a mean over successes."""
+    curves = {
+        (("relu",), 100 + seed): [(0, 0.1), (10 * (seed + 1), 0.8), (90, 0.9 if seed else 0.8)]
+        for seed in range(6)
+    }
+    curves[("relu",), 106] = [(0, 0.1), (90, 0.79)]
+    table = effects.steps_to_target(study(np.full((3, 7), 0.5), ONE, curves=curves), "spiral", 0.8)
+    row = table.iloc[0]
+    assert (row["value"], row["low"], row["high"], row["n"]) == (40, 10, np.inf, 7)
+    assert row["reached"] == 6 / 7
+    assert table["n"].tolist() == [7, 0, 0]
+
+
+def test_steps_to_target_of_a_loss_reach_it_from_above():
+    curves = {(("relu",), 100): [(0, 0.1), (10, 0.8)]}  # val_loss .9, .2
+    results = study(np.full((3, 1), 0.5), ONE, curves=curves, response="test_loss")
+    assert effects.steps_to_target(results, "spiral", 0.25)["value"][0] == 10
+
+
+# F25
+
+
+@given(
+    arrays(np.float64, (2, 3, 3), elements=st.one_of(st.floats(), st.just(0.5), st.just(np.nan))),
+    st.dictionaries(
+        st.integers(0, 5), st.sampled_from(["diverged", "failed", "timed_out", "missing"])
+    ),
+    st.sampled_from(["test_accuracy", "test_r2", "test_loss"]),
+)
+@settings(deadline=None, max_examples=60)
+def test_no_numbers_and_no_failures_crash_the_effects(values, statuses, response):
+    results = study(values, TWO, statuses=statuses, response=response)
+    for function in FRAMES:
+        function(results, "spiral")
+    for function in BALANCED:
+        with suppress(UnbalancedError):
+            function(results, "spiral")
+
+
+@pytest.mark.parametrize("status", ["failed", "missing", "diverged"])
+def test_a_study_of_which_nothing_finished_is_shown_all_the_same(status):
+    results = study(np.full((2, 3, 1), 0.5), TWO, statuses=dict.fromkeys(range(6), status))
+    for function in FRAMES:
+        function(results, "spiral")
+    table = effects.cell_table(results, "spiral")
+    assert table[status].tolist() == [1] * 6
+    assert effects.contrasts(results, "spiral")["word"].unique().tolist() == ["untested"]
+
+
+def test_a_study_that_asks_for_nothing_yet_has_empty_frames():
+    results = study(np.full((3, 2), 0.5), ONE)
+    results.study["trials"] = []
+    for function in FRAMES:
+        function(results, "spiral")
+    results.study["cells"] = []
+    for function in FRAMES:
+        assert function(results, "spiral").empty
+
+
+# Calibration (S14); seeds fixed before looking
+
+
+def null_study(rng, levels, seeds, shift=0.0):
+    """Paired scores, levels equal but for the second, which differs by `shift` deviations."""
+    names = [f"level{i}" for i in range(levels)]
+    blocks = rng.normal(size=seeds)
+    values = blocks + rng.normal(size=(levels, seeds)) / np.sqrt(2)  # differences have deviation 1
+    values[1] += shift
+    return study(values, {"activation": tuple(names)}, response="test_loss")
+
+
+def found(rng, levels, seeds, count, shift=0.0):
+    """Which contrasts are worded as effects, shape (count, levels - 1)."""
+    tables = (
+        effects.contrasts(null_study(rng, levels, seeds, shift), "spiral") for _ in range(count)
+    )
+    return np.array([table["word"].isin(["raises", "lowers"]).to_numpy() for table in tables])
+
+
+@pytest.mark.slow
+def test_equal_levels_are_called_different_in_one_of_twenty():
+    assert 0.04 <= found(np.random.default_rng(1), 2, 5, 4_000).mean() <= 0.06
+
+
+@pytest.mark.slow
+def test_a_family_of_equal_levels_is_wrong_in_at_most_one_of_twenty():
+    assert found(np.random.default_rng(2), 5, 5, 4_000).any(axis=1).mean() <= 0.06
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("levels", "power"), [(2, 0.95), (5, 0.88)])
+def test_an_effect_of_one_and_a_half_deviations_is_found(levels, power):
+    assert found(np.random.default_rng(3), levels, 10, 1_000, shift=1.5)[:, 0].mean() >= power
+
+
+@pytest.mark.slow
+def test_main_effects_of_a_null_grid_are_wrong_in_at_most_one_of_twenty():
+    rng = np.random.default_rng(4)
+    wrong = [
+        effects.main_effects(
+            study(rng.normal(size=(2, 3, 5)), TWO, response="test_loss"), "spiral"
+        )["word"]
+        .isin(["raises", "lowers"])
+        .any()
+        for _ in range(4_000)
+    ]
+    assert np.mean(wrong) <= 0.06

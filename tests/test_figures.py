@@ -1,0 +1,308 @@
+"""Figures: what is drawn is what the frame holds, and what is inlined is safe to inline."""
+
+import io
+import re
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+
+from report import factorial, figures, walls
+from report.drawing import draw, house_style
+from report.palette import CONTEXT, INK, PAPER, SERIES, THEME, colours_of
+
+
+@pytest.fixture(autouse=True)
+def house():
+    with house_style():
+        yield
+
+
+def sheet():
+    figure = Figure(figsize=(4, 3), layout="constrained")
+    return figure, figure.subplots()
+
+
+def contrasts():
+    return pd.DataFrame(
+        {
+            "label": ["tanh", "gelu", "identity"],
+            "value": [4.0, 0.5, -40.0],
+            "low": [2.0, -1.0, -44.0],
+            "high": [6.0, 2.0, -36.0],
+            "resolved": [True, False, True],
+        }
+    )
+
+
+def drawn_text(figure):
+    figure.canvas.draw()
+    return [text.get_text() for text in figure.findobj(mpl.text.Text) if text.get_text()]
+
+
+def test_forest_plots_rank_by_value_and_grey_what_is_not_resolved():
+    _, ax = sheet()
+    figures.plot_contrasts(ax, contrasts(), unit="percentage points", baseline="relu")
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["identity", "gelu", "tanh"]
+    bars = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 2]
+    assert [tuple(bar.get_xdata()) for bar in bars] == [(-44, -36), (-1, 2), (2, 6)]
+    assert [to_hex(bar.get_color()) for bar in bars] == [SERIES[1], CONTEXT, SERIES[0]]
+    assert ax.get_xlabel() == "difference from relu (percentage points)"
+
+
+def curves(labels):
+    steps = np.tile([0, 50, 100], len(labels))
+    value = np.concatenate([[0, 40 + i, 50 + i] for i in range(len(labels))]).astype(float)
+    names = np.repeat(labels, 3)
+    return pd.DataFrame(
+        {"label": names, "step": steps, "value": value, "low": value - 1, "high": value + 1}
+    )
+
+
+def test_learning_curves_name_what_is_coloured_and_only_that():
+    figure, ax = sheet()
+    labels = [f"level {i}" for i in range(12)]
+    colours = colours_of(labels, baseline="level 0", shown=labels)
+    figures.plot_learning_curves(ax, curves(labels), colours=colours, response="accuracy (%)")
+    named = [text for text in drawn_text(figure) if text.startswith("level")]
+    assert sorted(named) == sorted(label for label, colour in colours.items() if colour != CONTEXT)
+    assert len(named) == len(SERIES) + 1
+    assert colours["level 0"] == INK
+
+
+def test_names_of_curves_never_overlap_and_stay_inside_the_figure():
+    figure, ax = sheet()
+    labels = [f"level {i} of many" for i in range(9)]
+    colours = colours_of(labels, baseline=labels[0], shown=labels)
+    same = curves(labels).assign(value=90.0, low=89.0, high=91.0)
+    figures.plot_learning_curves(ax, same, colours=colours, response="accuracy (%)")
+    figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in ax.texts]
+    assert len(boxes) == 9
+    for i, box in enumerate(boxes):
+        assert box.x1 <= figure.bbox.x1
+        assert 0 <= box.y0
+        assert box.y1 <= figure.bbox.y1
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9).map(sorted))
+def test_spreading_keeps_order_distance_and_room(places):
+    spaced = figures.spread(places, gap=0.1, low=0.0, high=1.0)
+    assert len(spaced) == len(places)
+    assert all(b - a >= 0.1 - 1e-9 for a, b in zip(spaced, spaced[1:], strict=False))
+    assert spaced[-1] <= 1 + 1e-9
+
+
+def test_spreading_leaves_alone_what_is_apart():
+    assert figures.spread([0.1, 0.5, 0.9], gap=0.2, low=0, high=1) == [0.1, 0.5, 0.9]
+
+
+def rates():
+    return pd.DataFrame(
+        {
+            "label": ["adam"] * 3 + ["sgd"] * 3,
+            "learning_rate": [0.001, 0.01, 0.1] * 2,
+            "value": [0.5, 0.2, 0.4, 0.6, 0.3, np.nan],
+            "low": np.nan,
+            "high": np.nan,
+            "n": 2,
+            "diverged": [0, 0, 0, 0, 0, 2],
+            "chosen": [False, True, False, False, True, False],
+        }
+    )
+
+
+def test_sensitivity_marks_the_chosen_rate_and_where_trials_diverged():
+    figure = Figure()
+    axes = figure.subplots(1, 2)
+    colours = {"adam": INK, "sgd": SERIES[0]}
+    figures.plot_rate_sensitivity(list(axes), rates(), colours=colours, response="loss")
+    rings = [line for ax in axes for line in ax.lines if line.get_markersize() == 8]
+    assert [float(ring.get_xdata()[0]) for ring in rings] == [0.01, 0.01]
+    crosses = [line for ax in axes for line in ax.lines if line.get_marker() == "x"]
+    assert [list(line.get_xdata()) for line in crosses] == [[], [0.1]]
+    assert all(ax.get_xscale() == "log" for ax in axes)
+
+
+def test_heat_map_writes_every_value_and_draws_a_shared_network_once():
+    cells = pd.DataFrame(
+        {
+            "row": ["0", "1", "1"],
+            "column": ["8", "8", "32"],
+            "value": [50.0, 80.0, 90.0],
+            "text": ["50", "80", "90"],
+            "span": [2, 1, 1],
+        }
+    )
+    _, ax = sheet()
+    figures.plot_heat_map(ax, cells, row="depth", column="width")
+    assert [text.get_text() for text in ax.texts] == ["50", "80", "90"]
+    assert [patch.get_width() for patch in ax.patches] == [2, 1, 1]
+
+
+def region(quality=1):
+    values = np.zeros((4, 4), dtype=np.uint8)
+    values[:, 2:] = 85 + 84 * quality  # the second of three classes, quite sure
+    return walls.Tile("relu", "95.0%", values, (-1.0, 1.0, -1.0, 1.0), 3, True)
+
+
+def test_regions_decode_winner_and_certainty():
+    colours = walls._region_colours(region())
+    unsure = walls._region_colours(region(quality=0))
+    assert np.allclose(colours[0, 0], colours[3, 1])
+    assert colours[0, 3].sum() < unsure[0, 3].sum(), "certain is deeper"
+    assert not np.allclose(colours[0, 0], unsure[0, 3]), "another class, another hue"
+
+
+def test_walls_put_pictures_and_points_where_they_belong():
+    figure = Figure()
+    ax = figure.add_axes((0, 0, 1, 1))
+    points = pd.DataFrame({"x": [0.0, 9.0], "y": [0.0, 0.0], "label": [0.0, 1.0]})
+    size = walls.wall_size(1, 1, width=2.0)
+    walls.plot_regions(ax, [region()], points, columns=1, size=size)
+    offsets = ax.collections[0].get_offsets()
+    assert offsets.tolist() == [[1.0, 1.0]], "the middle of the tile; the outlier is left out"
+    assert ax.images[0].get_extent() == [0, 2, 0, 2]
+
+
+def test_fitted_curves_map_bytes_to_the_range_they_came_from():
+    figure = Figure()
+    ax = figure.add_axes((0, 0, 1, 1))
+    values = np.array([[0, 255]], dtype=np.uint8)
+    tile = walls.Tile("relu", "0.9", values, (-1.0, 1.0, 0.0, 10.0), 0)
+    points = pd.DataFrame({"x": [-1.0, 1.0], "y": [0.0, 10.0]})
+    size = walls.wall_size(1, 1, width=2.0, aspect=0.72)
+    walls.plot_fits(ax, [tile], points, columns=1, size=size)
+    low, high = ax.lines[0].get_ydata()
+    at = [float(y) for _, y in ax.collections[0].get_offsets()]
+    assert [low, high] == pytest.approx(at), "a curve through both points passes through both"
+
+
+def test_confusions_show_mistakes_and_not_the_diagonal():
+    values = np.array([[200, 55], [0, 255]], dtype=np.uint8)
+    tile = walls.Tile("relu", "90%", values, (0, 1, 0, 1), 2)
+    assert walls._mistakes(tile).tolist() == [[0.0, 55 / 255], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize(("values", "shape"), [("AAAA", "2x2"), ("!!", "1x1"), ("AA==", "x")])
+def test_a_picture_that_is_not_what_it_says_is_refused(values, shape):
+    with pytest.raises(walls.PictureError, match="delete pictures.csv and run `make ablations`"):
+        walls.read_values(values, shape)
+
+
+def test_main_effects_name_factors_and_levels():
+    figure, ax = sheet()
+    frame = pd.DataFrame(
+        {
+            "factor": ["depth", "depth", "width", "width"],
+            "level": ["1", "2", "8", "32"],
+            "value": [1.0, 2, 3, 4],
+            "low": [0.5, 1, 2, 3],
+            "high": [1.5, 3, 4, 5],
+        }
+    )
+    factorial.plot_main_effects(ax, frame, response="accuracy")
+    texts = drawn_text(figure)
+    assert {"depth", "width", "1", "2", "8", "32", "accuracy"} <= set(texts)
+
+
+def test_shares_draw_noise_in_grey_and_nothing_below_zero():
+    _, ax = sheet()
+    frame = pd.DataFrame(
+        {"term": ["a", "b", "noise"], "share": [60.0, -0.3, 40.0], "noise": [False, False, True]}
+    )
+    factorial.plot_shares(ax, frame)
+    assert [patch.get_width() for patch in ax.patches] == [40.0, 0.0, 60.0]
+    assert to_hex(ax.patches[0].get_facecolor()) == CONTEXT
+
+
+# What becomes of a figure
+
+
+def drawing(name="one"):
+    figure, ax = sheet()
+    figures.plot_contrasts(ax, contrasts(), unit="percentage points", baseline="relu")
+    ax.imshow(np.zeros((2, 2)), extent=(0, 1, 0, 1))
+    return draw(figure, name)
+
+
+def test_ids_of_two_drawings_never_meet_and_every_link_has_its_target():
+    first, second = drawing("one"), drawing("two")
+    ids = [set(re.findall(r'\bid="([^"]+)"', d.svg)) for d in (first, second)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    for d, own in zip((first, second), ids, strict=True):
+        links = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', d.svg))
+        assert {a or b for a, b in links} <= own
+
+
+def test_a_drawing_has_no_style_no_date_and_no_address():
+    svg = drawing().svg
+    assert "style" not in svg
+    assert "http" not in svg
+    assert "<metadata" not in svg
+    assert set(re.findall(r'href="(.)', svg)) <= {"#", "d"}
+    ET.fromstring(svg)
+
+
+def test_colours_follow_the_theme_and_text_stays_text():
+    svg = drawing().svg
+    assert "currentColor" in svg
+    assert f"var(--{THEME[SERIES[0]][0]})" in svg
+    assert ">tanh</text>" in svg
+    assert "font-family" not in svg
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    assert drawing() == drawing()
+
+
+def test_png_is_opaque():
+    image = Image.open(io.BytesIO(drawing().png)).convert("RGBA")
+    assert image.getchannel("A").getextrema() == (255, 255)
+    assert image.getpixel((0, 0)) == (255, 255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["<script>alert(1)</script>", "$x^2_", "\u202egnp.exe", "a\x07b", "日本語", "x" * 5000, "a&b\"'"],
+)
+def test_any_name_can_be_drawn(name):
+    figure, ax = sheet()
+    frame = contrasts().assign(label=[name, "b", "c"])
+    figures.plot_contrasts(ax, frame, unit="points", baseline=name)
+    svg = draw(figure, "hostile").svg
+    ET.fromstring(svg)
+    assert "<script" not in svg
+    assert "\u202e" not in svg
+    assert max(map(len, re.findall(r"<text[^>]*>([^<]*)<", svg))) < 100
+
+
+def test_labels_read_on_white_and_on_the_dark_page():
+    """WCAG AA: 4.5 for text; every colour of the theme but lines and paper is used for text."""
+    for light, (name, dark) in THEME.items():
+        if name in ("edge", "grid", "paper", "context"):
+            continue
+        assert contrast_ratio(light, PAPER) >= 4.5, name
+        assert contrast_ratio(dark, THEME[PAPER][1]) >= 4.5, name
+    assert contrast_ratio(CONTEXT, PAPER) >= 3
+    assert contrast_ratio(THEME[CONTEXT][1], THEME[PAPER][1]) >= 3
+
+
+def contrast_ratio(one, other):
+    bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def luminance(colour):
+    channels = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])

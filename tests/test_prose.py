@@ -1,0 +1,198 @@
+"""Sentences say what their numbers allow, and numbers have the digits that their interval supports."""
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from report.estimates import Estimate
+from report.prose import (
+    Contrast,
+    Ranking,
+    contrast_sentence,
+    counted,
+    decimals,
+    difference_phrase,
+    headline,
+    level_phrase,
+    listed,
+    number,
+    p_value,
+    ranking_sentence,
+    scale_of,
+)
+
+ACCURACY, R2 = scale_of("test_accuracy"), scale_of("test_r2")
+CLAIMS = re.compile(r"\b(raises|lowers|above|below|improves|best is|beats)\b")
+
+
+def contrast(value, low, high, *, p=0.001, label="tanh", **more):
+    return Contrast(
+        label=label, estimate=Estimate(value, low, high, 10, "98.75% t"), p_holm=p, **more
+    )
+
+
+def ranking(*contrasts, best="tanh", value=93.0, **more):
+    return Ranking(
+        task="spiral",
+        scale=ACCURACY,
+        baseline="relu",
+        best=best,
+        level=Estimate(value, value - 1, value + 1, 10, "95% t"),
+        contrasts=contrasts,
+        **more,
+    )
+
+
+def test_a_resolved_contrast_has_direction_size_unit_interval_and_n():
+    said = contrast_sentence(
+        contrast(-4.21, -5.4, -3.0), ACCURACY, task="spiral", baseline="relu"
+    )
+    assert said == (
+        "On spiral, tanh lowers test accuracy against relu by 4.2 percentage points "
+        "(98.75% t interval −5.4 to −3.0, n = 10 seeds)."
+    )
+
+
+def test_an_unresolved_contrast_says_what_could_have_been_found():
+    said = contrast_sentence(
+        contrast(0.4, -1.0, 1.8, p=0.5, detectable=1.94, seeds_for=160.0),
+        ACCURACY,
+        task="spiral",
+        baseline="relu",
+    )
+    assert said == (
+        "On spiral, tanh has no detectable effect on test accuracy against relu: "
+        "+0.4 percentage points (98.75% t interval −1.0 to +1.8, n = 10 seeds); with power .8, "
+        "n = 10 finds 1.9 percentage points or more, and this difference would take about "
+        "160 seeds."
+    )
+
+
+def test_a_study_too_small_for_what_matters_is_called_underpowered():
+    small = contrast(3.0, -2.0, 8.0, p=0.2, detectable=6.0, underpowered=True)
+    said = contrast_sentence(small, ACCURACY, task="spiral", baseline="relu")
+    assert "is underpowered" in said
+    assert "no detectable effect" not in said
+
+
+finite = st.floats(-50, 50, allow_nan=False)
+
+
+@given(middle=finite, half=st.floats(0, 50), p=st.floats(0, 1))
+def test_no_sentence_claims_a_direction_that_the_one_rule_forbids(middle, half, p):
+    """METHODS S5: Holm-adjusted p at most .05 and an interval clear of zero, both."""
+    one = contrast(middle, middle - half, middle + half, p=p, detectable=1.0)
+    allowed = p <= 0.05 and (middle - half > 0 or middle + half < 0)
+    sentences = [
+        contrast_sentence(one, ACCURACY, task="spiral", baseline="relu"),
+        ranking_sentence(ranking(one)),
+        *headline([ranking(one)], noun="activation"),
+    ]
+    for sentence in sentences:
+        assert bool(CLAIMS.search(sentence)) == allowed, sentence
+
+
+def test_a_small_p_beside_an_interval_that_straddles_zero_claims_nothing():
+    assert not contrast(1.0, -0.1, 2.1, p=0.001).resolved
+
+
+def test_a_clear_interval_beside_a_large_holm_p_claims_nothing():
+    assert not contrast(1.0, 0.1, 1.9, p=0.06).resolved
+
+
+def test_a_contrast_without_a_p_claims_nothing():
+    nothing = contrast(1.0, math.nan, math.nan, p=math.nan)
+    assert not nothing.resolved
+    assert nothing.strength == 0.0
+    said = contrast_sentence(nothing, ACCURACY, task="spiral", baseline="relu")
+    assert "no interval, n = 10 seeds" in said
+
+
+def test_the_baseline_in_the_lead_is_not_said_to_beat_what_is_not_resolved():
+    said = headline([ranking(contrast(-1, -3, 1, p=0.6), best="relu")], noun="activation")[0]
+    assert said.startswith(
+        "On spiral, the baseline relu has the best mean test accuracy (93.0%), and no activation "
+        "can be told from it."
+    )
+
+
+def test_a_lead_over_the_runner_up_that_is_not_resolved_is_said_so():
+    lead = Estimate(0.2, -0.5, 0.9, 10, "98.75% t")
+    first = ranking(contrast(4.2, 3.0, 5.4), runner_up="gelu", lead=lead)
+    assert "its lead over gelu is not resolved" in ranking_sentence(first)
+    assert "not distinguishable from the runner-up, gelu" in headline([first], noun="x")[0]
+
+
+def test_headlines_name_the_interval_once_where_all_tasks_share_it():
+    same = [ranking(contrast(4.2, 3.0, 5.4)), ranking(contrast(0.2, -1.0, 1.4, p=0.9))]
+    text = " ".join(headline(same, noun="activation"))
+    assert text.count("98.75% t") == 1
+    assert text.endswith("Differences with 98.75% t intervals, n = 10 seeds.")
+
+
+def test_headlines_name_each_interval_where_seeds_differ():
+    fewer = Contrast(label="tanh", estimate=Estimate(1, -1, 3, 9, "98.75% t"), p_holm=0.5)
+    text = " ".join(headline([ranking(contrast(4, 3, 5)), ranking(fewer)], noun="activation"))
+    assert "n = 10 seeds)" in text
+    assert "n = 9 seeds)" in text
+
+
+@pytest.mark.parametrize(
+    ("margin", "most", "expected"),
+    [(0.79, 2, 1), (0.25, 2, 2), (2.7, 2, 1), (4.2, 2, 0), (12.0, 2, 0), (0.012, 3, 3), (0.05, 3, 2)],
+)
+def test_digits_are_those_that_the_margin_supports(margin, most, expected):
+    assert decimals([margin], most) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "signed", "expected"),
+    [
+        (1.25, 1, True, "+1.2"),
+        (-0.04, 1, True, "0.0"),
+        (-3.0, 0, False, "−3"),
+        (math.nan, 2, True, "–"),
+        (math.inf, 2, False, "–"),
+    ],
+)
+def test_numbers_have_true_signs(value, digits, signed, expected):
+    assert number(value, digits, signed=signed) == expected
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [(0.00001, "< .001"), (0.0123, ".012"), (0.456, ".46"), (1.0, "1"), (math.nan, "–")],
+)
+def test_p_values_are_never_zero(p, expected):
+    assert p_value(p) == expected
+
+
+def test_levels_carry_their_unit():
+    assert level_phrase(Estimate(93.14, 91.9, 94.4, 10, "95% t"), ACCURACY) == (
+        "93.1% (95% t interval 91.9 to 94.4, n = 10 seeds)"
+    )
+    assert level_phrase(Estimate(0.9134, 0.901, 0.926, 1, "95% t"), R2) == (
+        "0.913 (95% t interval 0.901 to 0.926, n = 1 seed)"
+    )
+
+
+def test_differences_of_r2_have_no_unit():
+    assert difference_phrase(Estimate(0.05, 0.02, 0.08, 5, "95% t"), R2) == (
+        "+0.05 (95% t interval +0.02 to +0.08, n = 5 seeds)"
+    )
+
+
+def test_losses_are_lower_better_and_accuracies_are_shares():
+    loss = scale_of("test_loss")
+    assert (loss.higher_is_better, loss.factor, loss.axis) == (False, 1.0, "test loss")
+    assert (ACCURACY.factor, ACCURACY.axis) == (100.0, "test accuracy (%)")
+    assert scale_of("val_r2").name == "validation R²"
+
+
+def test_lists_and_counts_read_as_english():
+    assert [listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert counted(1, "trial") == "1 trial"
+    assert counted(1200, "study", "studies") == "1,200 studies"
