@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -26,8 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.command(options)
     except (DesignError, LevelError) as error:
         return _fail(str(error))
+    except RuntimeError as error:
+        if not _is_expected(error):
+            raise
+        return _fail(str(error))
     except KeyboardInterrupt:
-        line = " ".join(["python -m ablations", *sys.argv[1:]])
+        line = shlex.join(["python", "-m", "ablations", *sys.argv[1:]])
         print(f"\ninterrupted; what is finished is kept. To go on: {line}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone
@@ -36,8 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _is_expected(error: RuntimeError) -> bool:
+    """Whether data or results cannot be read or written: the message says what to do."""
+    from ablations.records import RecordError  # noqa: PLC0415, commands without them need no torch
+    from ablations.tasks import TaskError  # noqa: PLC0415
+
+    return isinstance(error, RecordError | TaskError)
+
+
 def _fail(message: str) -> int:
-    print(f"ablations: {message}", file=sys.stderr)
+    print(f"ablations: {' '.join(message.splitlines())}", file=sys.stderr)
     return USAGE
 
 
@@ -82,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     lists.set_defaults(command=list_command)
 
     verify = commands.add_parser("verify", parents=[common], help="re-train a sample and compare")
-    verify.add_argument("--sample", type=int, default=3, help="stacks per study (default: 3)")
+    verify.add_argument("--sample", type=_count, default=3, help="stacks per study (default: 3)")
     verify.set_defaults(command=verify_command)
 
     diff = commands.add_parser("diff", help="compare the trials of two results folders")
@@ -96,8 +109,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _count(value: str) -> int:
-    if not value.isdigit():
-        raise argparse.ArgumentTypeError(f"needs a whole number from 0, got {value!r}")
+    if not re.fullmatch(r"\d{1,3}", value, re.ASCII):
+        raise argparse.ArgumentTypeError(f"needs a whole number from 0 to 999, got {value!r}")
     return int(value)
 
 
@@ -110,9 +123,10 @@ def _duration(value: str) -> float:
 
 def _studies(options: argparse.Namespace) -> list[Study]:
     """The studies asked for, with those their learning rates come from."""
-    studies = {
-        s.name: s for f in find_studies(options.study) for s in [load_study(f, options.profile)]
-    }
+    files = find_studies(options.study)
+    loaded = [load_study(file, options.profile) for file in files]
+    _refuse_colliding([study.name for study in loaded])
+    studies = {study.name: study for study in loaded}
     for study in list(studies.values()):
         source = study.rates.source
         if source is not None and source not in studies:
@@ -126,9 +140,11 @@ def _studies(options: argparse.Namespace) -> list[Study]:
 def _refuse_colliding(names: list[str]) -> None:
     folded: dict[str, str] = {}
     for name in names:
-        other = folded.setdefault(name.casefold(), name)
-        if other != name:
-            raise DesignError(f"studies {other!r} and {name!r} differ only in case; rename one")
+        if name.casefold() in folded:
+            other = folded[name.casefold()]
+            how = "differ only in case" if other != name else "have the same name"
+            raise DesignError(f"studies {other!r} and {name!r} {how}; rename one")
+        folded[name.casefold()] = name
 
 
 def _device(options: argparse.Namespace) -> str:
@@ -141,13 +157,23 @@ def _device(options: argparse.Namespace) -> str:
         raise DesignError(f"unknown device {asked!r}; choose auto, cpu or cuda")
     if asked != "cpu" and not torch.cuda.is_available():
         raise DesignError(f"device {asked!r} is not available here; choose cpu or auto")
+    index = re.fullmatch(r"cuda(?::(\d{1,3}))?", asked, re.ASCII)
+    if asked != "cpu" and (index is None or int(index[1] or 0) >= torch.cuda.device_count()):
+        count = torch.cuda.device_count()
+        raise DesignError(f"device {asked!r} is not one of the {count} here; choose auto or cuda:0")
     return asked
 
 
 def _results(options: argparse.Namespace, device: str) -> Path:
     suffix = "" if device == "cpu" else "-cuda"
     path: Path = options.results or Path("results") / f"{options.profile}{suffix}"
-    if path.exists() and not path.is_dir():
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise DesignError(
+            f"results folder {path}: {error.strerror}; choose another with --results"
+        ) from None
+    if is_file:
         raise DesignError(f"results folder {path} is a file; choose another with --results")
     return path
 
@@ -168,9 +194,7 @@ def run_command(options: argparse.Namespace) -> int:
 
     settle_process()
     device = _device(options)
-    from ablations.records import RecordError  # noqa: PLC0415
     from ablations.running import Settings, run  # noqa: PLC0415
-    from ablations.tasks import TaskError  # noqa: PLC0415
 
     settings = Settings(
         results=_results(options, device),
@@ -181,10 +205,7 @@ def run_command(options: argparse.Namespace) -> int:
         quiet=options.quiet,
     )
     signal.signal(signal.SIGTERM, _as_interrupt)
-    try:
-        tally = run(studies, settings)
-    except (RecordError, TaskError) as error:
-        return _fail(str(error))
+    tally = run(studies, settings)
     print(f"{tally} in {settings.results}")
     return OK if tally.complete else INCOMPLETE
 
@@ -196,13 +217,9 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
 def plan_command(options: argparse.Namespace) -> int:
     """Say what would run."""
     from ablations.planning import plan, render_json, render_text  # noqa: PLC0415
-    from ablations.tasks import TaskError  # noqa: PLC0415
 
     studies, device = _studies(options), _device(options)
-    try:
-        rows = plan(studies, _results(options, device), device)
-    except TaskError as error:
-        return _fail(str(error))
+    rows = plan(studies, _results(options, device), device)
     workers = max(_workers(options, device), 1)
     print(render_json(rows, workers) if options.json else render_text(rows, workers))
     return OK
@@ -211,13 +228,9 @@ def plan_command(options: argparse.Namespace) -> int:
 def status_command(options: argparse.Namespace) -> int:
     """Say how many trials are done, and how they ended."""
     from ablations.running import find, tally  # noqa: PLC0415
-    from ablations.tasks import TaskError  # noqa: PLC0415
 
     studies, device = _studies(options), _device(options)
-    try:
-        found = find(studies, _results(options, device), device)
-    except TaskError as error:
-        return _fail(str(error))
+    found = find(studies, _results(options, device), device)
     for study in studies:
         print(f"{study.name}: {tally(found, [study])}")
     return OK if tally(found, studies).complete else INCOMPLETE
@@ -267,7 +280,8 @@ def verify_command(options: argparse.Namespace) -> int:
     problems = verify(_studies(options), _results(options, device), device, options.sample)
     for problem in problems:
         print(problem)
-    print("every sampled record and every CSV file agrees" if not problems else "")
+    if not problems:
+        print("every sampled record and every CSV file agrees")
     return INCOMPLETE if problems else OK
 
 

@@ -104,10 +104,14 @@ def canonical(cell: Cell) -> Cell:
     """The cell that is trained: levels that cannot matter are set to their defaults.
 
     Two cells describe the same network exactly when their canonical cells are equal:
-    a linear model (depth 0) has no width, activation, norm or dropout, and
-    `nll` after `log_softmax` is `cross_entropy`.
+    a linear model (depth 0) has no width, activation, norm or dropout, `nll` after
+    `log_softmax` is `cross_entropy`, and a setting may be spelled out or left at its default.
     """
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {
+        factor: kind.shortened(level)
+        for factor, kind in FACTORS.items()
+        if isinstance(kind, Named) and (level := getattr(cell, factor)).given
+    }
     if cell.regularisation.name in {"batch_norm", "layer_norm"}:
         changes["regularisation"] = Level("none")  # the norm says it already
     if cell.loss.name == "nll":

@@ -91,7 +91,9 @@ class Named:
     def parse(self, factor: str, value: object) -> Level:
         """Turn `"dropout"` or `{name = "dropout", rate = 0.3}` into a Level."""
         given = dict(value) if isinstance(value, Mapping) else {"name": value}
-        name = given.pop("name", None)
+        if "name" not in given:
+            raise LevelError(f"a level of {factor} has no name: {value!r}; give it a name = ...")
+        name = given.pop("name")
         if not isinstance(name, str) or name not in self.levels:
             raise LevelError(f"unknown level {name!r} of {factor}; {suggest(name, self.levels)}")
         known = self.levels[name]
@@ -111,6 +113,12 @@ class Named:
         """Every setting of a level, the defaults included."""
         defaults = {key: setting.default for key, setting in self.levels[level.name].items()}
         return defaults | dict(level.given)
+
+    def shortened(self, level: Level) -> Level:
+        """The level without the settings that only spell out a default."""
+        known = self.levels[level.name]
+        given = tuple((key, value) for key, value in level.given if value != known[key].default)
+        return Level(level.name, given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,9 +331,13 @@ class TaskKind:
     common: Mapping[str, Setting] = field(default_factory=lambda: {"standardise": Setting(True)})
 
 
-_points = Setting(100, low=1)
+_most = 1_000_000  # points of a generated part
+_points = Setting(100, low=1, high=_most)
 _noise = Setting(0.1, low=0.0)
-_held_out = {"validation_points": Setting(200, low=2), "test_points": Setting(1000, low=2)}
+_held_out = {
+    "validation_points": Setting(200, low=2, high=_most),
+    "test_points": Setting(1000, low=2, high=_most),
+}
 
 TASKS: dict[str, TaskKind] = {
     "spiral": TaskKind(
@@ -338,8 +350,8 @@ TASKS: dict[str, TaskKind] = {
             "noise": Setting(0.2, low=0.0),
             "turns": Setting(2 / 3),
             "spacing": Setting(0.0, low=0.0),
-            "validation_points": Setting(100, low=1),
-            "test_points": Setting(400, low=1),
+            "validation_points": Setting(100, low=1, high=_most),
+            "test_points": Setting(400, low=1, high=_most),
         },
         (2,),
         None,
@@ -350,7 +362,7 @@ TASKS: dict[str, TaskKind] = {
         "regression",
         "y = slope x + intercept + noise, x uniform in [0, 1)",
         {
-            "points": Setting(256, low=2),
+            "points": Setting(256, low=2, high=_most),
             "slope": Setting(5.0),
             "intercept": Setting(7.0),
             "noise": Setting(0.25, low=0.0),
@@ -364,7 +376,7 @@ TASKS: dict[str, TaskKind] = {
         "regression",
         "regression",
         "price of a house from area and age: y = 2 x1 - 3.4 x2 + 4.2 + noise",
-        {"points": Setting(1000, low=2), "noise": Setting(0.01, low=0.0), **_held_out},
+        {"points": Setting(1000, low=2, high=_most), "noise": Setting(0.01, low=0.0), **_held_out},
         (2,),
         1,
         generated=True,
@@ -427,7 +439,7 @@ TASKS: dict[str, TaskKind] = {
         "images",
         "classification",
         "imagefolder:PATH, your own images, one folder per class (relative to ABLATIONS_DATA)",
-        {"size": Setting(32, low=4), "grey": Setting(False)},
+        {"size": Setting(32, low=4, high=1024), "grey": Setting(False)},
         None,
         None,
     ),
@@ -441,4 +453,6 @@ def task_kind(name: str) -> TaskKind:
         raise LevelError("task 'imagefolder' needs a folder; write 'imagefolder:PATH'")
     if base not in TASKS or (colon and base != "imagefolder"):
         raise LevelError(f"unknown task {name!r}; {suggest(base, TASKS)}")
+    if not name.isprintable():
+        raise LevelError(f"task {name!r} has a character that cannot be shown; rename the folder")
     return TASKS[base]

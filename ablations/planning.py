@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression
 from tabulate import tabulate
 
 from ablations.costs import TABLE, predicted_seconds, work
-from ablations.design import Study, trained_cells, trials_of
+from ablations.design import DesignError, Study, trained_cells, trials_of
 from ablations.records import is_done, write_atomically
 from ablations.running import Found, chosen_rate, decided_stacks, find
 from ablations.stacking import Stack, final_stacks, tuning_stack
@@ -44,7 +44,7 @@ def plan(studies: Sequence[Study], results: Path, device: str) -> list[PlanRow]:
         for task in study.tasks:
             mine = [stack for stack in stacks if stack.task.name == task.name]
             done = [stack for stack in mine if is_done(each.read(stack))]
-            missing = [stack for stack in mine if stack not in done]
+            missing = [stack for stack in mine if not is_done(each.read(stack))]
             rows.append(
                 PlanRow(
                     study.name,
@@ -127,6 +127,8 @@ def fit_costs(studies: Sequence[Study], results: Path, device: str) -> str:
             if payload is not None and payload["clock"]["way"] == "stacked":
                 works.append(work(stack))
                 seconds.append(payload["clock"]["seconds"])
+    if not seconds:
+        raise DesignError(f"{results} holds no records of these studies; run them first")
     names = sorted({name for amounts in works for name in amounts})
     amounts = np.array([[each.get(name, 0.0) for name in names] for each in works])
     measured = np.array(seconds)

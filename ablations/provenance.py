@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -41,7 +42,7 @@ def machine(device: str, threads: int) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,
         "dirty": dirty,
-        "command": " ".join(["python -m ablations", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "ablations", *sys.argv[1:]]),
         "python": platform.python_version(),
         "torch": _version("torch"),
         "platform": platform.platform(),

@@ -16,6 +16,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -94,7 +95,7 @@ def unseal(content: bytes, key: str) -> dict[str, Any] | None:
     if match is None:
         return None
     schema, seal, body = match.groups()
-    if int(schema) != SCHEMA or sha256(body).hexdigest() != seal.decode():
+    if schema.decode() != str(SCHEMA) or sha256(body).hexdigest() != seal.decode():
         return None
     payload: dict[str, Any] = json.loads(body)
     return payload if payload["key"] == key else None
@@ -110,6 +111,10 @@ def read_record(folder: Path, key: str, report: Callable[[str], None]) -> dict[s
         content = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise RecordError(
+            f"{path}: cannot be read ({error.strerror}); mend or delete it"
+        ) from error
     payload = unseal(content, key)
     if payload is None:
         aside = path.with_suffix(f".damaged-{uuid.uuid4().hex[:8]}")
@@ -188,8 +193,9 @@ def try_lock(path: Path) -> int | None:
 
 
 def unlock(path: Path, handle: int) -> None:
-    """Remove and free a lock file."""
-    path.unlink(missing_ok=True)
+    """Remove and free a lock file; one that cannot be removed is free all the same."""
+    with suppress(OSError):
+        path.unlink()
     os.close(handle)
 
 
@@ -244,8 +250,16 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([[csv_field(row.get(column)) for column in columns] for row in rows])
-    content = buffer.getvalue()
-    if not path.exists() or path.read_text(encoding="utf-8") != content:
+    write_if_changed(path, buffer.getvalue())
+
+
+def write_if_changed(path: Path, content: str) -> None:
+    """Write a file unless it already says just this, so that a second run touches nothing."""
+    try:
+        same = path.read_bytes() == content.encode()
+    except OSError:
+        same = False
+    if not same:
         write_atomically(path, content)
 
 

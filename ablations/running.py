@@ -38,6 +38,7 @@ from ablations.records import (
     try_lock,
     unlock,
     write_atomically,
+    write_if_changed,
 )
 from ablations.stacking import Member, Stack, final_stacks, tuning_stack
 from ablations.streams import Streams
@@ -87,10 +88,15 @@ class Found:
         """A stack's payload, from memory or from its record."""
         key = self.key(stack)
         if key not in self.payloads:
-            payload = read_record(self.folder, key, self.damaged.append)
+            payload = read_record(self.folder, key, self.say_damaged)
             if payload is not None:
                 self.payloads[key] = payload
         return self.payloads.get(key)
+
+    def say_damaged(self, line: str) -> None:
+        """Tell at once where a damaged record went, and remember it."""
+        tqdm.write(line, file=sys.stderr)
+        self.damaged.append(line)
 
 
 def find(studies: Sequence[Study], results: Path, device: str) -> dict[str, Found]:
@@ -127,6 +133,8 @@ def _check_source(study: Study, found: Mapping[str, Found]) -> None:
     what = f"study {study.name!r} takes its learning rates from {study.rates.source!r}"
     if source is None:
         raise DesignError(f"{what}, which is not among the studies; run them together")
+    if source.study.rates.source is not None:
+        raise DesignError(f"{what}, which chooses none itself; name a study that lists its rates")
     for task in study.tasks:
         if task.name not in {t.name for t in source.study.tasks}:
             raise DesignError(f"{what}, which has no task {task.name!r}; add it there")
@@ -294,7 +302,6 @@ class Run:
         self.retries: deque[Job] = deque()
         self.undecided: dict[str, list[tuple[Study, Cell]]] = {}  # by the key of a tuning stack
         self.seconds: dict[str, float] = {}
-        self.messages: list[str] = []
         self.progress: Progress | None = None
 
     def train_missing(self, studies: Sequence[Study]) -> None:
@@ -309,7 +316,7 @@ class Run:
                 if time.monotonic() < end:
                     self._submit()
                 elif not self.pool.busy():
-                    self.messages.append("the budget is spent; run again to train the rest")
+                    self._say("the budget is spent; run again to train the rest")
                     break
                 for result in self.pool.results(LOCK_POLL):
                     self._receive(result)
@@ -430,7 +437,6 @@ class Run:
             self.progress.advance(trials, stack.study)
 
     def _say(self, line: str) -> None:
-        self.messages.append(line)
         if self.progress is not None:
             self.progress.say(line)
 
@@ -445,9 +451,6 @@ def run(studies: Sequence[Study], settings: Settings) -> Tally:
     for each in found.values():
         write_if_changed(each.folder / "study.json", study_json(each.study, settings))
     before = tally(found, studies)
-    for each in found.values():
-        for line in each.damaged:
-            print(line, file=sys.stderr)
     if before.complete:
         _collect_all(found, studies)
         return before
@@ -477,20 +480,22 @@ def _collect_all(found: Mapping[str, Found], studies: Sequence[Study]) -> None:
 
 def _write_machine(found: Mapping[str, Found], training: Run, settings: Settings) -> None:
     path = settings.results / "machine.json"
-    before = json.loads(path.read_text()).get("studies", {}) if path.exists() else {}
     content = machine(settings.device, threads=1)
     content["workers"] = settings.workers
-    content["studies"] = before | {
+    content["studies"] = _studies_before(path) | {
         name: {"seconds": round(seconds, 3), "profile": found[name].study.profile}
         for name, seconds in training.seconds.items()
     }
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
-def write_if_changed(path: Path, content: str) -> None:
-    """Write a file unless it already says just this, so that a second run touches nothing."""
-    if not path.exists() or path.read_text(encoding="utf-8") != content:
-        write_atomically(path, content)
+def _studies_before(path: Path) -> dict[str, Any]:
+    """What an earlier run left in machine.json; nothing if it is missing or was damaged."""
+    try:
+        studies = json.loads(path.read_bytes())["studies"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return studies if isinstance(studies, dict) else {}
 
 
 def study_json(study: Study, settings: Settings) -> str:

@@ -6,13 +6,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any, cast
 
 from ablations.design import (
     DESIGNS,
     FIRST_TUNING_SEED,
+    Cell,
     DesignError,
     Factor,
     Rates,
@@ -28,6 +29,7 @@ from ablations.levels import FACTORS, LevelError, Scalar, Value, suggest, task_k
 STUDIES = Path(__file__).parent / "studies"
 PROFILES = ("quick", "standard", "full")
 TRIAL_LIMIT = 100_000
+MOST_EVALUATIONS = 10_000
 RESPONSES = tuple(
     f"{part}_{measure}"
     for measure in ("loss", "accuracy", "r2")
@@ -49,16 +51,25 @@ CLAIM_KEYS = (
     "statement", "task", "response", "better", "worse", "by", "equal_within", "because",
     "expected", "table", "trend", "refuted_by", "id",
 )  # fmt: skip
+CLAIM_TEXTS = ("statement", "task", "response", "because", "table", "id")
+CLAIM_NUMBERS = ("by", "equal_within")
 NAME = re.compile(r"\w[\w .+-]{0,99}")
+NAME_BYTES = 200  # file systems allow 255, of which temporary files need some
+TAKEN_NAMES = ("report", "timings.csv", "machine.json")  # what else lies in a results folder
 
 
 def find_studies(asked: str) -> list[Path]:
     """Files of a study: a path, the name of a study that comes with the suite, or a group."""
     path = Path(asked)
-    if path.is_dir() and any(path.glob("*.toml")):
-        return sorted(path.glob("*.toml"))
-    if path.suffix == ".toml" or path.exists():
-        return [path]
+    try:
+        if path.is_dir() and any(path.glob("*.toml")):
+            return sorted(path.glob("*.toml"))
+        if path.suffix == ".toml" or path.exists():
+            return [path]
+    except OSError as error:  # a name too long for a path, a folder that may not be read
+        raise DesignError(
+            f"study {asked!r}: {error.strerror}; `ablations list` shows the studies"
+        ) from None
     groups = study_groups()
     if asked in groups:
         return groups[asked]
@@ -91,11 +102,12 @@ def load_study(path: Path, profile: str = "standard") -> Study:
         ) from None
     except IsADirectoryError:
         raise DesignError(f"{path}: is a folder without studies; give a .toml file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DesignError(f"{path}: is not valid TOML; {error}") from None
     except OSError as error:
         raise DesignError(f"{path}: cannot be read; {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # also bad UTF-8, NUL in the path, huge numbers
+        raise DesignError(f"{path}: is not valid TOML; {error}") from None
     try:
+        _check_values(content, "")
         return _Reader(content, path.parent.name, profile).study()
     except (DesignError, LevelError) as error:
         raise DesignError(f"{path}: {error}") from None
@@ -134,7 +146,7 @@ class _Reader:
             fixed=levels,
             steps=steps,
             epochs=epochs,
-            evaluations=_count(recipe, "evaluations", 20, "fixed"),
+            evaluations=_count(recipe, "evaluations", 20, "fixed", high=MOST_EVALUATIONS),
             seeds=_count(header, "seeds", 10, "study", high=FIRST_TUNING_SEED),
             tuning_seeds=_count(header, "tuning_seeds", 2, "study", high=FIRST_TUNING_SEED),
             seed=_count(header, "seed", 0, "study", low=0),
@@ -156,11 +168,13 @@ class _Reader:
 
     def _name(self, header: Mapping[str, Any]) -> str:
         name: str = _require(header, "name", str, "study")
-        if not NAME.fullmatch(name) or name in {"report"} or name.endswith((" ", ".")):
+        if not NAME.fullmatch(name) or name.endswith((" ", ".")) or name.casefold() in TAKEN_NAMES:
             raise DesignError(
                 f"[study] name {name!r} cannot name a folder; "
                 "use letters, digits, spaces and . _ + -"
             )
+        if len(name.encode()) > NAME_BYTES:
+            raise DesignError(f"[study] name {name!r} is too long to name a folder; shorten it")
         return name
 
     def _design(self, header: Mapping[str, Any]) -> Any:
@@ -180,8 +194,9 @@ class _Reader:
         for key in ("name", "question", "design"):
             if key in overrides:
                 raise DesignError(f"[profile.{self.profile}] cannot change the study's {key}")
-        for key in overrides.keys() & STUDY_KEYS.keys():
-            _typed(overrides[key], STUDY_KEYS[key], f"[profile.{self.profile}] {key}")
+        kinds = {**STUDY_KEYS, "factors": dict, "task": dict}
+        for key in overrides.keys() & kinds.keys():
+            _typed(overrides[key], kinds[key], f"[profile.{self.profile}] {key}")
         return overrides
 
     def _length(self, recipe: Mapping[str, Any]) -> tuple[int | None, int | None]:
@@ -239,9 +254,9 @@ class _Reader:
     ) -> tuple[tuple[str, str], ...]:
         responses = header.get("response", {})
         known_keys(responses, tuple(task.name for task in tasks), "[study] response of task")
-        for column in responses.values():
-            if column not in RESPONSES:
-                raise DesignError(f"unknown response {column!r}; {suggest(column, RESPONSES)}")
+        for task in tasks:
+            if task.name in responses:
+                _check_response(responses[task.name], task, "[study] response")
         return tuple(responses.items())
 
     def _claims(self) -> tuple[dict[str, Any], ...]:
@@ -249,6 +264,10 @@ class _Reader:
         for claim in claims:
             known_keys(claim, CLAIM_KEYS, "[[claims]] key")
             _require(claim, "statement", str, "[claims]")
+            for key in CLAIM_TEXTS:
+                _typed(claim.get(key, ""), str, f"claim {claim['statement']!r}: {key}")
+            for key in CLAIM_NUMBERS:
+                _typed(claim.get(key, 0), float, f"claim {claim['statement']!r}: {key}")
         return tuple(claims)
 
     def _check_claims(self, study: Study) -> None:
@@ -260,11 +279,10 @@ class _Reader:
                 raise DesignError(
                     f"{what}: unknown task {claim['task']!r}; {suggest(claim['task'], tasks)}"
                 )
-            response = claim.get("response", RESPONSES[0])
-            if claim.get("table") != "timings" and response not in RESPONSES:
-                raise DesignError(
-                    f"{what}: unknown response {response!r}; {suggest(response, RESPONSES)}"
-                )
+            if "response" in claim and claim.get("table") != "timings":
+                about = [tasks[claim["task"]]] if "task" in claim else study.tasks
+                for task in about:
+                    _check_response(claim["response"], task, f"{what}: response")
             for side in ("better", "worse"):
                 for name, level in _typed(claim.get(side, {}), dict, f"{what}: {side}").items():
                     if name not in levels:
@@ -279,14 +297,17 @@ class _Reader:
 
     def _check_cells(self, study: Study) -> None:
         trials = 0
+        combinations = prod(len(factor.levels) for factor in study.factors)
+        if study.design == "full-factorial" and combinations > TRIAL_LIMIT:
+            raise _too_large(f"{combinations:,} cells")
         for task in study.tasks:
             cells = cells_of(study, task)
             for cell in cells:
-                reason = objection(cell)
+                reason = objection(cell) or _no_validation(cell, task)
                 if reason:
                     raise DesignError(
-                        f"task {task.name!r}: {reason}, or skip the level with "
-                        f"[task.{task.name}] skip = {{ factor = [...] }}"
+                        f"task {task.name!r}: {reason}{', or' if ';' in reason else ';'} skip the "
+                        f"level with [task.{task.name}] skip = {{ factor = [...] }}"
                     )
             if len({canonical(cell) for cell in cells}) < 2:
                 raise DesignError(
@@ -302,13 +323,36 @@ class _Reader:
                     )
                 trials += study.seeds + tuned * study.tuning_seeds
         if trials > TRIAL_LIMIT:
-            raise DesignError(
-                f"the grid has {trials:,} trials, more than the limit of {TRIAL_LIMIT:,}; "
-                "take fewer levels or seeds, or design = 'leave-one-out'"
-            )
+            raise _too_large(f"{trials:,} trials")
 
     def _table(self, name: str) -> dict[str, Any]:
         return dict(_typed(self.content.get(name, {}), dict, f"[{name}]"))
+
+
+def _too_large(grid: str) -> DesignError:
+    return DesignError(
+        f"the grid has {grid}, more than the limit of {TRIAL_LIMIT:,}; "
+        "take fewer levels or seeds, or design = 'leave-one-out'"
+    )
+
+
+def _no_validation(cell: Cell, task: TaskSpec) -> str | None:
+    if task.split == "none" and cell.regularisation.name == "early_stopping":
+        return "regularisation 'early_stopping' needs validation data, and split = 'none' has none"
+    return None
+
+
+def _check_response(column: str, task: TaskSpec, what: str) -> None:
+    """Refuse a column that does not exist, or that the task leaves empty."""
+    if column not in RESPONSES:
+        raise DesignError(f"{what}: unknown response {column!r}; {suggest(column, RESPONSES)}")
+    measure = "accuracy" if task.kind.kind == "classification" else "r2"
+    parts = ("train",) if task.split == "none" else ("train", "val", "test")
+    filled = tuple(f"{part}_{name}" for name in ("loss", measure) for part in parts)
+    if column not in filled:
+        raise DesignError(
+            f"{what}: {column!r} is empty on task {task.name!r}; choose from {', '.join(filled)}"
+        )
 
 
 def _factor(name: str, levels: Any) -> Factor:
@@ -345,7 +389,7 @@ def _split(name: str, split: Any) -> Any:
     if split == "none":
         return "none"
     shares = split if isinstance(split, list) else []
-    if len(shares) != 3 or not all(isinstance(s, int | float) and s > 0 for s in shares):
+    if len(shares) != 3 or not all(_is_number(share) and share > 0 for share in shares):
         raise DesignError(
             f"task {name!r} split got {split!r}; give shares of training, validation and test "
             "such as [0.6, 0.2, 0.2], or 'none'"
@@ -386,10 +430,18 @@ def bare(level: str) -> str:
 def _rates(value: Any, factors: tuple[Factor, ...], fixed: Mapping[str, Value]) -> Rates:
     if isinstance(value, list):
         return Rates((("", _rate_list(value)),))
-    table = _typed(value, dict, "[nuisance] learning_rate")
+    if not isinstance(value, dict):
+        raise DesignError(
+            f"[nuisance] learning_rate got {value!r}; give a list such as [0.001, 0.01]"
+        )
+    table = value
     if "from" in table:
         known_keys(table, ("from", "by"), "[nuisance] learning_rate key")
-        by = table.get("by", "optimizer")
+        by = _typed(table.get("by", "optimizer"), str, "[nuisance] learning_rate by")
+        if by not in FACTORS:
+            raise DesignError(
+                f"[nuisance] learning_rate by: unknown factor {by!r}; {suggest(by, FACTORS)}"
+            )
         return Rates((), by=by, source=_typed(table["from"], str, "[nuisance] learning_rate from"))
     for factor in factors:
         names = {
@@ -421,9 +473,9 @@ def _rate_list(values: Any) -> tuple[float, ...]:
     if not rates:
         raise DesignError("[nuisance] learning_rate is empty; give at least one rate")
     for rate in rates:
-        if isinstance(rate, bool) or not isinstance(rate, int | float):
+        if not _is_number(rate):
             raise DesignError(f"[nuisance] learning_rate needs numbers, got {rate!r}")
-        if not isfinite(rate) or rate <= 0:
+        if rate <= 0:
             raise DesignError(f"[nuisance] learning_rate got {rate!r}; give a rate above 0")
     _distinct([repr(float(rate)) for rate in rates], "[nuisance] learning_rate")
     return tuple(sorted(float(rate) for rate in rates))
@@ -437,16 +489,45 @@ def known_keys(table: Mapping[str, Any], known: tuple[str, ...], what: str) -> N
 
 
 def _distinct(names: list[str], what: str) -> None:
-    doubled = next((name for name in names if names.count(name) > 1), None)
-    if doubled is not None:
-        raise DesignError(f"{what} lists {doubled!r} twice; each must differ from the others")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DesignError(f"{what} lists {name!r} twice; each must differ from the others")
+        seen.add(name)
 
 
-KIND_NAMES = {str: "text in quotes", int: "a whole number", list: "a list", dict: "a table"}
+def _check_values(value: Any, path: str) -> None:
+    """Refuse what TOML can say but no study, and no JSON, can hold."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _check_values(each, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for each in value:
+            _check_values(each, path)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise DesignError(f"{path!r} holds a number that is too large; give one of 64 bits")
+    elif isinstance(value, float) and not isfinite(value):
+        raise DesignError(f"{path!r} got {value!r}; give a finite number")
+    elif not isinstance(value, str | int | float):
+        raise DesignError(f"{path!r} got the date or time {value}; write it in quotes")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+KIND_NAMES = {
+    str: "text in quotes",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
 
 
 def _typed(value: Any, kind: type, what: str) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    fits = _is_number(value) if kind is float else isinstance(value, kind)
+    if not fits or (kind is int and isinstance(value, bool)):
         raise DesignError(f"{what} needs {KIND_NAMES[kind]}, got {value!r}")
     return value
 
@@ -487,4 +568,9 @@ def _list_of_tables(content: Mapping[str, Any], name: str) -> list[dict[str, Any
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    return {**base, **{name: {**base.get(name, {}), **table} for name, table in over.items()}}
+    """Settings of tasks, those of a profile over those of the study."""
+    merged = dict(base)
+    for name, table in over.items():
+        what = f"[task.{name}]"
+        merged[name] = {**_typed(base.get(name, {}), dict, what), **_typed(table, dict, what)}
+    return merged

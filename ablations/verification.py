@@ -71,4 +71,11 @@ def _studies(folder: Path) -> set[str]:
 
 
 def _trials(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "trials.csv", dtype=str).set_index("trial")
+    path = folder / "trials.csv"
+    try:
+        frame: pd.DataFrame = pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise DesignError(f"{path}: is damaged ({error}); delete it and run again") from None
+    if "trial" not in frame or frame["trial"].duplicated().any():
+        raise DesignError(f"{path}: does not name each trial once; delete it and run again")
+    return frame.set_index("trial")

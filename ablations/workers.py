@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
@@ -17,10 +18,13 @@ from typing import Any, Protocol
 import torch
 
 from ablations.processor import settle_process
+from ablations.records import canonical_json
 from ablations.stacking import Member, Stack
 from ablations.training import Outcome, Status, train
 
 ORPHAN_CHECK = 0.5  # seconds between a worker's looks whether its parent still lives
+START_LIMIT = 120.0  # seconds a worker may take to import torch, not counted against its job
+READY = "ready"  # a worker's first word
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,10 @@ class Here:
     def results(self, timeout: float) -> list[Result]:
         """Run the job to its end."""
         job, self._job = self._job, None
-        return [] if job is None else [_answer(job, worker=0)]
+        if job is None:
+            time.sleep(timeout)
+            return []
+        return [_answer(job, worker=0)]
 
     def close(self) -> None:
         """Nothing to stop."""
@@ -140,6 +147,7 @@ def _answer(job: Job, worker: int) -> Result:
     start = time.perf_counter()
     try:
         outcome = train_within_memory(job)
+        canonical_json(asdict(outcome))  # what no record can hold costs its trial, not the run
     except Exception as error:  # whatever a trial raises becomes its status
         message = f"{type(error).__name__}: {error}"
         return Result(job, None, "failed", message, time.perf_counter() - start, worker)
@@ -152,6 +160,7 @@ def _work(connection: Connection, number: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     settle_process()
+    connection.send(READY)
     while True:
         try:
             job = connection.recv()
@@ -174,6 +183,13 @@ class _Worker:
     connection: Connection
     job: Job | None = None
     since: float = 0.0
+    ready: bool = False
+
+    def left(self, now: float) -> float:
+        """Seconds until its job counts as hanging; it starts when the worker is ready."""
+        assert self.job is not None
+        limit = self.job.limit if self.ready else max(self.job.limit, START_LIMIT)
+        return self.since + limit - now
 
 
 class Processes:
@@ -196,7 +212,12 @@ class Processes:
             name=f"ablations-{number}",
             daemon=True,
         )
-        process.start()
+        resource_tracker.ensure_running()  # its own start would lift the mask
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()  # inherits the mask: a Ctrl-C is the parent's alone from the start
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
         return _Worker(number, process, ours)
 
@@ -222,26 +243,30 @@ class Processes:
             time.sleep(timeout)
             return []
         now = time.monotonic()
-        left = min(w.since + w.job.limit - now for w in working if w.job is not None)
+        left = min(worker.left(now) for worker in working)
         handles = [w.connection for w in working] + [w.process.sentinel for w in working]
         ready = set(wait(handles, timeout=max(0.0, min(timeout, left))))
         results = [self._result(w, ready) for w in working]
         return [result for result in results if result is not None]
 
     def _result(self, worker: _Worker, ready: set[Any]) -> Result | None:
-        job, seconds = worker.job, time.monotonic() - worker.since
+        job, now = worker.job, time.monotonic()
         assert job is not None
+        seconds = now - worker.since
         if worker.connection in ready:
             try:
-                result: Result = worker.connection.recv()
+                answer: Result | str = worker.connection.recv()
             except (EOFError, OSError):
                 return self._replace(worker, job, "failed", self._cause(worker), seconds)
+            if isinstance(answer, str):
+                worker.ready, worker.since = True, now
+                return None
             worker.job = None
-            return result
+            return answer
         if worker.process.sentinel in ready:
             return self._replace(worker, job, "failed", self._cause(worker), seconds)
-        if seconds > job.limit:
-            message = f"took longer than {job.limit:.0f} s"
+        if worker.left(now) < 0:
+            message = f"took longer than {job.limit:g} s"
             return self._replace(worker, job, "timed_out", message, seconds)
         return None
 

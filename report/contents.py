@@ -6,7 +6,7 @@ from typing import Any
 from report.crossed_section import crossed_section
 from report.document import Finding, Report, Section
 from report.methods import methods_section, provenance_section
-from report.prose import counted, listed
+from report.numbers import counted, listed
 from report.study_section import study_section
 from report.tables import Results, StudyResults
 from report.throughput_section import throughput_section

@@ -14,8 +14,9 @@ from report.estimates import holm
 from report.evidence import HALF, heat_map_of, sheet
 from report.figures import short
 from report.frames import records
+from report.numbers import listed, number, p_value
 from report.palette import SERIES
-from report.prose import ALPHA, listed, number, p_value
+from report.prose import ALPHA
 from report.views import TaskView, in_units
 from report.wall_pictures import WIDE
 
@@ -106,7 +107,7 @@ def shares(part: Factorial) -> Picture | None:
         caption=(
             "Analysis of variance with the seed as block; shares are corrected for noise, "
             "(SS − df MS error) / total, so a term of pure noise is near zero. Grey: differences "
-            "between seeds and what is left over."
+            f"between seeds and what is left over; n = {int(part.means['n'].max())} seeds."
         ),
     )
 

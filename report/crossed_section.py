@@ -20,19 +20,8 @@ from report.crossed_figures import (
 from report.document import Block, Figures, Finding, Section, Text
 from report.estimates import holm, paired_difference
 from report.frames import records
-from report.prose import (
-    ALPHA,
-    Ranking,
-    bounds,
-    contrast_sentence,
-    counted,
-    decimals,
-    listed,
-    margin,
-    number,
-    ranking_sentence,
-    scaled,
-)
+from report.numbers import bounds, counted, decimals, listed, margin, number, scaled
+from report.prose import ALPHA, Ranking, contrast_sentence, ranking_sentence
 from report.study_section import cell_table, study_blocks, task_title
 from report.tables import StudyResults
 from report.views import contrast_of, ranking_of, slugs, view_of
@@ -50,7 +39,7 @@ def crossed_section(results: StudyResults, slug: str) -> tuple[Section, list[Fin
     ]
     parts = [factorial_of(view) for view in views]
     rankings = [ranking for view in views if (ranking := ranking_of(view)) is not None]
-    sentences = [" ".join(said) for part in parts if (said := _sentences(part))]
+    sentences = [said for part in parts if (said := _both_sentences(part))]
     section = Section(
         anchor=slug,
         title=str(results.study["name"]),
@@ -89,11 +78,11 @@ def _topic(part: Factorial) -> Section:
 # Sentences
 
 
-def _sentences(part: Factorial) -> list[str]:
+def _both_sentences(part: Factorial) -> str:
     """What matters most on this task, and what depends on what."""
     if part.terms.empty:
-        return []
-    return [text for text in (_matters(part), _depends(part)) if text]
+        return ""
+    return f"{_matters(part)} {_depends(part, place='There')}"
 
 
 def _matters(part: Factorial) -> str:
@@ -116,11 +105,12 @@ def _matters(part: Factorial) -> str:
     return f"On {name}, {listed([told, *more])}; {rest}."
 
 
-def _depends(part: Factorial) -> str:
+def _depends(part: Factorial, *, place: str = "") -> str:
     """The strongest interaction that is resolved, with the numbers at its extreme levels."""
+    place = place or f"On {part.view.name}"
     pairs = resolved_pairs(part)
     if pairs.empty:
-        return f"On {part.view.name}, no interaction of two factors is detectable."
+        return f"{place}, no interaction of two factors is detectable."
     term = records(pairs)[0]
     first, second = factors_of(part.view, str(term["term"]))
     words = _swing(part, first, second)
@@ -132,7 +122,7 @@ def _depends(part: Factorial) -> str:
         else ""
     )
     return (
-        f"On {part.view.name}, the effect of {first} depends on {second} "
+        f"{place}, the effect of {first} depends on {second} "
         f"({100 * term['share']:.1f}% of the variance, Holm-adjusted p {p_text(term)}): {words}."
         f"{caution}"
     )

@@ -37,7 +37,7 @@ class UnbalancedError(ValueError):
 class Grid:
     """The final trials of one task as an array: one row per cell shown, one column per seed."""
 
-    factors: dict[str, tuple[str, ...]]  # levels in study order
+    factors: dict[str, tuple[str, ...]]  # the levels that this task has, in study order
     cells: tuple[tuple[str, ...], ...]  # one level per factor
     resolved: dict[tuple[str, ...], int]  # any cell of the study, to the row of its network
     baseline: tuple[str, ...]
@@ -195,6 +195,9 @@ def grid_of(results: StudyResults, task: str) -> Grid:
     statuses[where] = rows["status"].to_numpy(object)
     first = {name: levels[0] for name, levels in factors.items()}
     baseline = _key({**first, **results.study["baseline"]}, factors)
+    for axis, (name, levels) in enumerate(factors.items()):
+        present = {cell[axis] for cell in resolved}  # no label smoothing in a regression
+        factors[name] = tuple(level for level in levels if level in present)
     return Grid(factors, cells, resolved, baseline, scores, statuses.astype(str))
 
 
@@ -375,6 +378,7 @@ def _hole_reason(grid: Grid) -> str:
     return f"trials are lacking: {', '.join(named)}"
 
 
+@np.errstate(all="ignore")
 def _marginal(cube: Floats, *axes: int) -> Floats:
     """Mean over all factors but these; (levels of each axis..., S)."""
     others = tuple(axis for axis in range(cube.ndim - 1) if axis not in axes)
@@ -446,7 +450,7 @@ def interaction_effects(results: StudyResults, task: str) -> pd.DataFrame:
         UnbalancedError: see `cube_of`.
     """
     cube = cube_of(results, task)
-    factors = _factors(results)
+    factors = grid_of(results, task).factors
     parts = [_interaction(cube, factors, a, b) for a, b in combinations(range(len(factors)), 2)]
     columns = ["factor_a", "level_a", "factor_b", "level_b", "mean", "value", "low", "high", "n"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -462,7 +466,7 @@ def _interaction(cube: Floats, factors: dict[str, tuple[str, ...]], a: int, b: i
     )
     frame.insert(0, "factor_a", names[a])
     frame.insert(2, "factor_b", names[b])
-    means = table.mean(axis=-1).ravel()
+    means = estimates.moments(table)[1].ravel()
     return frame.assign(mean=means, value=value, low=low, high=high, n=n)
 
 

@@ -37,6 +37,4 @@ def markdown(text: object, longest: int = LONGEST) -> str:
 def html_attribute(text: object) -> str:
     """Text that may stand between double quotes in the HTML that Markdown allows."""
     plain = visible(text)
-    for letter, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        plain = plain.replace(letter, entity)
-    return plain
+    return re.sub(r"[&<>\"'`\[\]|\\*:@]", lambda match: f"&#{ord(match[0])};", plain)

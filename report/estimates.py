@@ -416,6 +416,7 @@ class Variation:
     ss_error: float
 
 
+@np.errstate(all="ignore")
 def effect_of(responses: Floats, axes: tuple[int, ...], factors: int) -> Floats:
     """The effect of one term: what these axes add to all terms below, others averaged out.
 
@@ -428,6 +429,7 @@ def effect_of(responses: Floats, axes: tuple[int, ...], factors: int) -> Floats:
     return responses
 
 
+@np.errstate(all="ignore")  # sums of squares of 1e200 are infinite, not a crash
 def variation(responses: Floats) -> Variation:
     """Split the variation of a complete grid, shape (levels of each factor..., S).
 
@@ -444,7 +446,7 @@ def variation(responses: Floats) -> Variation:
 
     def squares(effect: Floats) -> float:
         total = float((effect**2).sum() * (responses.size / effect.size))
-        return total if total > floor else 0.0
+        return 0.0 if total <= floor < np.inf else total
 
     return Variation(
         tuple(terms),

@@ -11,12 +11,15 @@ from report import effects, figures
 from report.document import Picture
 from report.drawing import draw
 from report.frames import records
-from report.palette import CONTEXT, MUTED
-from report.prose import Contrast, counted, decimals, number, scale_of
-from report.views import TaskView, contrasts_of, in_units
-from report.wall_pictures import MOST_TILES, WIDE, balanced, wall
+from report.numbers import counted, decimals, number, scale_of
+from report.palette import CONTEXT
+from report.prose import Contrast
+from report.sensitivity import grid_size, plot_rate_sensitivity
+from report.views import TaskView, contrasts_of, in_units, spoken
+from report.wall_pictures import WIDE, columns_for, wall
 
 HALF = 4.4  # inches
+MOST_PANELS = 24
 
 
 def sheet(width: float, height: float) -> tuple[Figure, Axes]:
@@ -57,6 +60,8 @@ def forest(view: TaskView, height: float) -> Picture | None:
     unit = view.scale.difference or view.scale.name
     figures.plot_contrasts(ax, frame, unit=unit, baseline=view.baseline)
     many = len(view.contrasts)
+    low, high = figures.contrast_window(frame)
+    beyond = ~frame["value"].between(low, high)
     return Picture(
         drawing=draw(figure, f"{view.slug}-contrasts"),
         title=f"Difference in {view.scale.name} from {view.baseline}, {view.name}",
@@ -65,6 +70,7 @@ def forest(view: TaskView, height: float) -> Picture | None:
             f"Paired by seed. Bars are {view.interval} intervals: 95% for the whole family of "
             f"{counted(many, 'comparison')} (Bonferroni), {seeds_text(frame['n'])}. Filled: "
             "Holm-adjusted p at most .05 and interval clear of zero. Grey and hollow: not resolved."
+            + (" Arrow: beyond the axis, at the value beside it." if beyond.any() else "")
         ),
     )
 
@@ -98,14 +104,17 @@ def learning_curves(
     """Validation response while training."""
     response = "val_" + str(view.task["response"]).partition("_")[2]
     scale = scale_of(response)
-    frame = in_units(effects.learning_curves(view.results, view.name, response), scale)
+    curves = effects.learning_curves(view.results, view.name, response)
+    frame = in_units(spoken(curves, view.factors), scale)
     frame = frame[np.isfinite(frame["value"])]
     if frame.empty:
         return None
     present = set(frame["label"])
     colours = {label: colour for label, colour in colours.items() if label in present}
     figure, ax = sheet(*size)
-    figures.plot_learning_curves(ax, frame, colours=colours, response=scale.axis)
+    figures.plot_learning_curves(
+        ax, frame, colours=colours, response=scale.axis, ceiling=scale.ceiling
+    )
     grey = sum(colour == CONTEXT for colour in colours.values())
     last = frame.sort_values("step").groupby("label", sort=False)["value"].last()
     return Picture(
@@ -119,7 +128,7 @@ def learning_curves(
             f"Mean {scale.name} of the final trials at each evaluation; bands are 95% t intervals, "
             f"{seeds_text(frame['n'])}. Ink: {view.baseline}, the baseline. "
             "The vertical axis is fitted to where the curves end."
-            + (f" Grey: {counted(grey, 'cell')} near the baseline, for context." if grey else "")
+            + (f" Grey: {counted(grey, 'cell')} more, for context." if grey else "")
         ),
         wide=size[0] == WIDE,
     )
@@ -127,25 +136,25 @@ def learning_curves(
 
 def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | None:
     """Tuning: the response at every learning rate that was tried."""
-    frame = effects.rate_sensitivity(view.results, view.name)
+    frame = spoken(effects.rate_sensitivity(view.results, view.name), view.factors)
     if frame.empty:
         return None
     response = "val_loss"
     scale = scale_of(response)
     labels = list(dict.fromkeys(frame["label"]))
-    shown = labels[:MOST_TILES]
-    columns = balanced(len(shown), most=7)
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(WIDE, 0.5 + 1.2 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    axes = list(grid.ravel())
-    figures.plot_rate_sensitivity(
-        axes, in_units(frame, scale), colours=colours, response=scale.axis
+    shown = labels[:MOST_PANELS]
+    columns = columns_for(shown, most=7)
+    shown_rates = in_units(frame[frame["label"].isin(shown)], scale)
+    size = grid_size(len(shown), columns, width=WIDE)
+    figure = Figure(figsize=size)
+    plot_rate_sensitivity(
+        figure.add_axes((0, 0, 1, 1)),
+        shown_rates,
+        colours=colours,
+        response=scale.axis,
+        columns=columns,
+        size=size,
     )
-    for ax in axes[len(shown) :]:
-        ax.set_axis_off()
-    figure.supxlabel("learning rate", fontsize=8.5, color=MUTED)
-    figure.supylabel(scale.axis, fontsize=8.5, color=MUTED)
     banded = bool((frame["n"] >= 3).any())
     lost = int((frame["diverged"] > 0).sum())
     return Picture(
@@ -157,7 +166,7 @@ def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | No
             + ("; bands are 95% t intervals. " if banded else ", too few for an interval. ")
             + "Ring: the rate chosen. "
             + (f"Cross: {counted(lost, 'rate')} at which a trial diverged. " if lost else "")
-            + "Grey: the others."
+            + "Grey: the others. What is worse than the axis shows is drawn at its edge."
             + (f" The first {len(shown)} of {len(labels)} cells." if shown != labels else "")
         ),
         wide=True,

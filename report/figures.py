@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from report.escaping import visible
 from report.frames import records
-from report.palette import CONTEXT, EDGE, INK, MUTED, PAPER, SERIES
+from report.palette import CONTEXT, INK, PAPER, SERIES
 
 BLUES: Colormap = LinearSegmentedColormap.from_list(
     "report-blues", ["#f3f7fa", "#b5d3e7", "#5a9cc9", "#1f6ba5", "#0a3d6b"]
@@ -31,26 +31,67 @@ def short(label: object, longest: int = LONGEST_LABEL) -> str:
 def plot_contrasts(ax: Axes, contrasts: pd.DataFrame, *, unit: str, baseline: str) -> None:
     """Forest plot of differences from the baseline, largest on top, grey where not resolved.
 
+    A difference that would flatten all others is an arrow at the edge with its value.
+
     Args:
         contrasts: columns `label`, `value`, `low`, `high`, `resolved`.
         unit: printed on the x axis, for instance "percentage points".
         baseline: what zero stands for.
     """
     ranked = contrasts.sort_values("value", kind="stable").reset_index(drop=True)
+    low, high = contrast_window(ranked)
     ax.axvline(0, color=INK, linewidth=1, zorder=1)
     for position, row in enumerate(records(ranked)):
         colour = _sign_colour(row["value"]) if row["resolved"] else CONTEXT
-        ax.plot([row["low"], row["high"]], [position, position], color=colour, linewidth=2)
         face = colour if row["resolved"] else PAPER
+        if not low <= row["value"] <= high:
+            _arrow(
+                ax, row["value"], position, edge=low if row["value"] < 0 else high, colour=colour
+            )
+            continue
+        ends = [max(row["low"], low), min(row["high"], high)]
+        ax.plot(ends, [position, position], color=colour, linewidth=2)
         ax.plot(row["value"], position, "o", color=face, mec=colour, mew=1.4, ms=6)
     ax.set_yticks(range(len(ranked)), [short(label) for label in ranked["label"]])
     ax.tick_params(axis="y", labelcolor=INK)
     ax.set_ylim(-0.6, len(ranked) - 0.4)
+    room = 0.03 * (high - low) or 1.0
+    ax.set_xlim(low - room, high + room)
     ax.grid(visible=True, axis="x")
     ax.grid(visible=False, axis="y")
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel(f"difference from {short(baseline)} ({unit})")
+    ax.set_xlabel(f"difference from {short(baseline, 20)} ({unit})", loc="right")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6))
+
+
+def contrast_window(contrasts: pd.DataFrame) -> tuple[float, float]:
+    """The range worth drawing: every interval, or without those that dwarf all others.
+
+    Dwarfing: a value more than five times the median reach of the intervals from zero, if at
+    most a third of them do.
+    """
+    reach = contrasts[["low", "high", "value"]].abs().max(axis=1)
+    far = contrasts["value"].abs() > 5 * float(reach.median())
+    kept = contrasts[~far] if far.mean() <= 1 / 3 else contrasts
+    low = min(float(kept[["low", "value"]].min().min()), 0.0)
+    high = max(float(kept[["high", "value"]].max().max()), 0.0)
+    return low, high
+
+
+def _arrow(ax: Axes, value: float, position: float, *, edge: float, colour: str) -> None:
+    """A mark at the edge of the axis that says how far beyond it the value lies."""
+    side = "<" if value < 0 else ">"
+    ax.plot(edge, position, side, color=colour, ms=7)
+    ax.annotate(
+        f"{value:.3g}".replace("-", "−"),
+        (edge, position),
+        xytext=(9 if value < 0 else -9, 0),
+        textcoords="offset points",
+        ha="left" if value < 0 else "right",
+        va="center",
+        fontsize=8,
+        color=colour,
+    )
 
 
 def _sign_colour(value: float) -> str:
@@ -58,7 +99,12 @@ def _sign_colour(value: float) -> str:
 
 
 def plot_learning_curves(
-    ax: Axes, curves: pd.DataFrame, *, colours: Mapping[str, str], response: str
+    ax: Axes,
+    curves: pd.DataFrame,
+    *,
+    colours: Mapping[str, str],
+    response: str,
+    ceiling: float = np.inf,
 ) -> None:
     """Mean response against training step with its band, each curve named where it ends.
 
@@ -66,6 +112,7 @@ def plot_learning_curves(
         curves: columns `label`, `step`, `value`, `low`, `high`.
         colours: of every label; what is grey is context, drawn thin and not named.
         response: printed on the y axis with its unit.
+        ceiling: the largest value there can be; the axis does not go beyond.
     """
     ends: dict[str, float] = {}
     for label, colour in sorted(colours.items(), key=lambda item: item[1] != CONTEXT):
@@ -80,7 +127,8 @@ def plot_learning_curves(
         )
         ax.plot(curve["step"], curve["value"], color=colour, linewidth=1.7)
         ends[label] = float(curve["value"].iloc[-1])
-    ax.set_ylim(*_window(curves))
+    low, high = _window(curves)
+    ax.set_ylim(low, min(high, ceiling + 0.015 * (high - low)))
     ax.set_xlabel("training step")
     ax.set_ylabel(response)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=6))
@@ -144,59 +192,6 @@ def spread(places: Sequence[float], *, gap: float, low: float, high: float) -> l
         ceiling = spaced[i + 1] - gap if i + 1 < len(spaced) else high
         spaced[i] = min(spaced[i], ceiling) if over else spaced[i]
     return spaced
-
-
-def plot_rate_sensitivity(
-    axes: Sequence[Axes], rates: pd.DataFrame, *, colours: Mapping[str, str], response: str
-) -> None:
-    """One small panel per label: response against learning rate, the others grey behind it.
-
-    Args:
-        axes: one per label, sharing both axes.
-        rates: columns `label`, `learning_rate`, `value`, `low`, `high`, `n`, `diverged`, `chosen`.
-        response: what the y axis shows, with its unit.
-    """
-    labels = list(dict.fromkeys(rates["label"]))
-    low, high = _sensible(rates)
-    room = 0.08 * (high - low) or 1.0
-    for ax, label in zip(axes, labels, strict=False):
-        for _, other in rates[rates["label"] != label].groupby("label", sort=False):
-            ax.plot(other["learning_rate"], other["value"], color=EDGE, linewidth=0.6)
-        _one_sensitivity(ax, rates[rates["label"] == label], _visible(colours[label]), low - room)
-        ax.set_xscale("log")
-        ax.set_ylim(low - 1.6 * room, high + room)
-        ax.set_title(short(label, 24), fontsize=8, color=_visible(colours[label]))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-        ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
-        ax.tick_params(labelsize=7)
-
-
-def _one_sensitivity(ax: Axes, own: pd.DataFrame, colour: str, floor: float) -> None:
-    own = own.sort_values("learning_rate")
-    sure = own[own["n"] >= 3]  # an interval of two seeds is thirteen times their standard error
-    ax.fill_between(
-        sure["learning_rate"], sure["low"], sure["high"], color=colour, alpha=0.15, linewidth=0
-    )
-    ax.plot(own["learning_rate"], own["value"], "o-", color=colour, ms=3)
-    chosen = own[own["chosen"]]
-    for rate, value in zip(chosen["learning_rate"], chosen["value"], strict=True):
-        ax.plot(rate, value, "o", color=PAPER, mec=colour, mew=2, ms=8, clip_on=False, zorder=5)
-    lost = own[own["diverged"] > 0]
-    ax.plot(lost["learning_rate"], np.full(len(lost), floor), "x", color=SERIES[1], mew=1.6, ms=5)
-
-
-def _visible(colour: str) -> str:
-    return MUTED if colour == CONTEXT else colour
-
-
-def _sensible(rates: pd.DataFrame) -> tuple[float, float]:
-    """Limits of the means, so that one hopeless rate does not flatten the rest."""
-    values = rates["value"].dropna()
-    if values.empty:
-        return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
-    return max(low, high - 4 * (high - float(values.median())) - 1e-9), high
 
 
 def plot_heat_map(ax: Axes, cells: pd.DataFrame, *, row: str, column: str) -> None:

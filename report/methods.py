@@ -1,7 +1,7 @@
 """How the numbers were made, and from what: short, honest and by name of the source."""
 
 from report.document import Section, Table, Text
-from report.prose import counted, listed
+from report.numbers import counted, listed
 from report.tables import Results
 
 SOURCES = """\

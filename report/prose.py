@@ -1,4 +1,4 @@
-"""Numbers and sentences: they have sign, unit, interval and n, and claim no more than these allow.
+"""Sentences: they have sign, unit, interval and n, and claim no more than these allow.
 
 One rule decides the words (METHODS S5): an effect "raises" or "lowers" when its Holm-adjusted p is
 at most .05 and the simultaneous interval printed beside it does not reach zero.
@@ -9,108 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from report.estimates import Estimate
+from report.numbers import Scale, bounds, counted, decimals, listed, margin, number
 
 ALPHA = 0.05
-NOTHING = "–"  # stands for a number that does not exist
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How a response is spoken of: accuracies in percent, everything else as it is."""
-
-    name: str  # "test accuracy"
-    unit: str  # written after a level: "%" or nothing
-    difference: str  # written after a difference: "percentage points" or nothing
-    factor: float  # from the CSV to the unit
-    most_decimals: int
-    higher_is_better: bool
-    matters: float  # smallest difference worth finding where the study's claims name none
-
-    @property
-    def axis(self) -> str:
-        """The label of an axis that shows it."""
-        return f"{self.name} (%)" if self.unit else self.name
-
-
-def scale_of(response: str) -> Scale:
-    """The scale of a column of trials.csv or curves.csv, for instance `test_accuracy`."""
-    part, _, kind = response.partition("_")
-    words = {"val": "validation", "train": "training"}
-    name = f"{words.get(part, part)} {'R²' if kind == 'r2' else kind.replace('_', ' ')}".strip()
-    if kind == "accuracy":
-        return Scale(name, "%", "percentage points", 100.0, 2, True, 2.0)
-    return Scale(name, "", "", 1.0, 3 if kind == "r2" else 4, kind != "loss", 0.05)
-
-
-# Numbers
-
-
-def decimals(margins: Sequence[float], most: int) -> int:
-    """Digits after the point that intervals of these half-widths support (METHODS T21).
-
-    The margin keeps one digit, or two where it begins below 3.55, as particle physicists round.
-    For several numbers in one column, the median margin decides.
-    """
-    known = sorted(m for m in margins if math.isfinite(m) and m > 0)
-    if not known:
-        return min(most, 1) if most < 3 else most
-    middle = known[len(known) // 2]
-    power = math.floor(math.log10(middle))
-    return max(0, min(most, (1 if middle / 10.0**power < 3.55 else 0) - power))
-
-
-def number(value: float, digits: int, *, signed: bool = False) -> str:
-    """A number with a true minus sign; no minus on what rounds to zero."""
-    if not math.isfinite(value):
-        return NOTHING
-    text = f"{abs(value):.{digits}f}"
-    zero = float(text) == 0
-    sign = "" if zero else ("−" if value < 0 else ("+" if signed else ""))
-    return sign + text
-
-
-def bounds(estimate: Estimate, digits: int, *, signed: bool = False) -> str:
-    """`low to high`, or a dash where there is no interval."""
-    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
-        return NOTHING
-    low, high = (number(x, digits, signed=signed) for x in (estimate.low, estimate.high))
-    return f"{low} to {high}"
-
-
-def p_value(p: float) -> str:
-    """A p-value to two digits, never as zero."""
-    if not math.isfinite(p):
-        return NOTHING
-    if p < 0.001:
-        return "< .001"
-    text = f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
-    return text.removeprefix("0") if p < 1 else "1"
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """`1 trial`, `2 trials`, `1,200 trials`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def margin(estimate: Estimate) -> float:
-    """Half the width of the interval."""
-    return (estimate.high - estimate.low) / 2
-
-
-def scaled(estimate: Estimate, factor: float) -> Estimate:
-    """The same estimate in another unit."""
-    value, low, high = (factor * x for x in (estimate.value, estimate.low, estimate.high))
-    return Estimate(value, low, high, estimate.n, estimate.interval)
-
-
-# Levels and effects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,11 +184,12 @@ def _headline_clause(ranking: Ranking, noun: str, *, shared: bool) -> str:
     level = f"{number(ranking.level.value, digits)}{scale.unit}"
     contrast = ranking.contrast(best)
     start = f"On {ranking.task},"
+    none = "nothing" if ranking.baseline.startswith("no ") else f"no {noun}"
     if contrast is None:
         worst = max(ranking.resolved, key=lambda c: abs(c.estimate.value), default=None)
         start += f" the baseline {best} has the best mean {scale.name} ({level})"
         if worst is None:
-            return f"{start}, and no {noun} can be told from it"
+            return f"{start}, and {none} can be told from it"
         verb = "raises" if worst.estimate.value > 0 else "lowers"
         return f"{start}; {worst.label} {verb} it most, by {_amount(worst, scale, shared=shared)}"
     amount = _amount(contrast, scale, shared=shared)
@@ -298,9 +200,20 @@ def _headline_clause(ranking: Ranking, noun: str, *, shared: bool) -> str:
             f"{ranking.baseline} by {amount}{_runner_up_clause(ranking)}"
         )
     return (
-        f"{start} no {noun} is shown to beat {ranking.baseline} in {scale.name}; {best} has the "
-        f"best mean ({level}), a difference of {amount}"
+        f"{start} {none} is shown to beat {ranking.baseline} in {scale.name}; {best} has the "
+        f"best mean ({level}), a difference of {amount}{_worse_clause(ranking)}"
     )
+
+
+def _worse_clause(ranking: Ranking) -> str:
+    """How many alternatives are shown to be worse than the baseline, by name if one or two are."""
+    better = 1 if ranking.scale.higher_is_better else -1
+    worse = [c.label for c in ranking.resolved if c.estimate.value * better < 0]
+    if not worse:
+        return ""
+    if len(worse) <= 2:
+        return f"; shown to be worse: {listed(worse)}"
+    return f"; {len(worse)} of {len(ranking.contrasts)} are shown to be worse"
 
 
 def _runner_up_clause(ranking: Ranking) -> str:

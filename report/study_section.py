@@ -8,19 +8,8 @@ import pandas as pd
 from report.document import Answer, Block, Details, Figures, Finding, Picture, Section, Table, Text
 from report.evidence import seeds_text, task_pictures
 from report.frames import records
-from report.prose import (
-    NOTHING,
-    Contrast,
-    Ranking,
-    contrast_sentence,
-    counted,
-    decimals,
-    headline,
-    listed,
-    number,
-    p_value,
-    ranking_sentence,
-)
+from report.numbers import NOTHING, counted, decimals, number, p_value
+from report.prose import Contrast, Ranking, contrast_sentence, headline, ranking_sentence
 from report.tables import StudyResults
 from report.views import TaskView, contrasts_of, ranking_of, slugs, study_colours, view_of
 
@@ -69,26 +58,22 @@ def untuned(results: StudyResults) -> str:
 
 def edges(views: Sequence[TaskView]) -> str:
     """Cells whose best learning rate is the first or last that was tried."""
-    found = [
-        (
-            view.name,
-            [str(x) for x in view.cells.loc[view.cells["lr_at_edge"].astype(bool), "label"]],
-        )
-        for view in views
-    ]
-    told = [f"{_some(labels)} on {task}" for task, labels in found if labels]
+    told = [_edges_of(view) for view in views if view.cells["lr_at_edge"].any()]
     if not told:
         return ""
     return (
-        "Best learning rate at the edge of the grid, so a better one may lie beyond it: "
-        f"{'; '.join(told)}."
+        "The best learning rate lies at the edge of the grid, so a better one may lie beyond it, "
+        f"for {'; '.join(told)}."
     )
 
 
-def _some(labels: Sequence[str], most: int = 4) -> str:
-    """The first few of many names."""
-    more = [f"{len(labels) - most} more"] if len(labels) > most else []
-    return listed([*labels[:most], *more])
+def _edges_of(view: TaskView, most: int = 3) -> str:
+    """The cells at the edge on one task: by name if they are few, else their number."""
+    found = view.cells[view.cells["lr_at_edge"].astype(bool)]
+    if len(found) <= most:
+        return f"{' and '.join(str(label) for label in found['label'])} on {view.name}"
+    also = ", the baseline among them," if found["is_baseline"].any() else ""
+    return f"{len(found)} of {len(view.cells)} cells{also} on {view.name}"
 
 
 def _topic(view: TaskView, pictures: tuple[Picture, ...]) -> Section:

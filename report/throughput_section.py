@@ -10,7 +10,7 @@ from report.document import Block, Details, Figures, Finding, Picture, Section, 
 from report.drawing import draw
 from report.figures import plot_speeds
 from report.frames import records
-from report.prose import counted, listed, number
+from report.numbers import counted, listed, number
 from report.throughput import relative_times
 from report.views import slugs
 from report.wall_pictures import WIDE

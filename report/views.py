@@ -11,8 +11,9 @@ import pandas as pd
 from report import effects
 from report.estimates import Estimate, interval_name, paired_difference
 from report.frames import records
+from report.numbers import Scale, scale_of, scaled
 from report.palette import SERIES, colours_of
-from report.prose import ALPHA, Contrast, Ranking, Scale, scale_of, scaled
+from report.prose import ALPHA, Contrast, Ranking
 from report.tables import TRIALS, StudyResults, TableError
 
 ESTIMATES = ("value", "low", "high")
@@ -72,8 +73,11 @@ def view_of(results: StudyResults, task: dict[str, Any], slug: str) -> TaskView:
             f"{task['response']!r}, which trials.csv has not; it has {', '.join(known)}"
         )
     scale = scale_of(str(task["response"]))
-    cells = in_units(effects.cell_table(results, task["name"]), scale)
-    contrasts = in_units(effects.contrasts(results, task["name"]), scale, "detectable")
+    factors = [str(factor["name"]) for factor in results.study["factors"]]
+    cells = spoken(effects.cell_table(results, task["name"]), factors)
+    cells = in_units(cells, scale)
+    contrasts = spoken(effects.contrasts(results, task["name"]), factors)
+    contrasts = in_units(contrasts, scale, "detectable")
     base = cells.loc[cells["is_baseline"].astype(bool), "label"]
     return TaskView(
         results=results,
@@ -84,6 +88,14 @@ def view_of(results: StudyResults, task: dict[str, Any], slug: str) -> TaskView:
         contrasts=contrasts.assign(resolved=contrasts["word"].isin(["raises", "lowers"])),
         baseline=str(base.iloc[0]) if len(base) else "",
     )
+
+
+def spoken(frame: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """A frame whose label "none" reads as in a sentence, for instance "no regularisation"."""
+    if len(factors) != 1:
+        return frame
+    label = frame["label"].where(frame["label"] != "none", effects.level_label(factors[0], "none"))
+    return frame.assign(label=label)
 
 
 def in_units(frame: pd.DataFrame, scale: Scale, *more: str) -> pd.DataFrame:
@@ -144,7 +156,7 @@ def ranking_of(view: TaskView) -> Ranking | None:
 
 def _lead(view: TaskView, best: str, runner_up: str) -> Estimate:
     """Best minus runner-up; Bonferroni over all rivals, because the best was chosen by looking."""
-    scores = effects.scores(view.results, view.name)
+    scores = spoken(effects.scores(view.results, view.name), view.factors)
     rivals = max(len(view.cells) - 1, 1)
     pair = [scores[scores["label"] == x].set_index("seed")["score"] for x in (best, runner_up)]
     first, second = pair[0].align(pair[1], join="inner")

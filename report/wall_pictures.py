@@ -9,18 +9,22 @@ from matplotlib.figure import Figure
 from report import walls
 from report.document import Picture
 from report.drawing import draw
+from report.figures import LONGEST_LABEL
 from report.frames import records
-from report.prose import listed, number
+from report.numbers import listed, number
 from report.views import TaskView
 
 WIDE = 9.4  # inches
-MOST_TILES = 18
+MOST_TILES = 21
 
 
-def balanced(tiles: int, *, most: int) -> int:
-    """Columns that fill as few rows as need be about equally."""
-    rows = -(-tiles // most)
-    return -(-tiles // max(rows, 1))
+def columns_for(titles: list[str], *, most: int) -> int:
+    """Columns wide enough for most titles that fill as few rows as need be about equally."""
+    longest = sorted(len(title) for title in titles)[int(0.8 * (len(titles) - 1))]
+    room = int(WIDE / (0.074 * min(longest, LONGEST_LABEL) + 0.2))
+    columns = min(most, max(room, 4))
+    rows = -(-len(titles) // columns)
+    return max(-(-len(titles) // rows), min(4, columns))
 
 
 def wall(view: TaskView, kind: str) -> Picture | None:
@@ -29,7 +33,7 @@ def wall(view: TaskView, kind: str) -> Picture | None:
     if not tiles:
         return None
     points = view.results.points[view.results.points["task"] == view.name]
-    columns = max(balanced(len(tiles), most=6), 4)
+    columns = columns_for([tile.title for tile in tiles], most=7 if len(tiles) > 12 else 6)
     aspect = 0.72 if kind == "curve" else 1.0
     size = walls.wall_size(len(tiles), columns, width=WIDE - 0.04, aspect=aspect)
     figure = Figure(figsize=(WIDE, size[1] + 0.04))
@@ -53,8 +57,7 @@ def wall(view: TaskView, kind: str) -> Picture | None:
             + (
                 ""
                 if whole
-                else " Of all cells the three best, the baseline and the two worst; ranks are "
-                "those of the table."
+                else " Of all cells the three best, the baseline and the two worst, best first."
             )
         ),
         wide=True,
@@ -99,7 +102,8 @@ def _tiles(view: TaskView, kind: str) -> list[walls.Tile]:
             own = own[own[factor] == cell[factor]]
         if not own.empty:
             row = records(own)[0]
-            title = str(cell["rank"]) if len(view.cells) > most_tiles(kind) else str(cell["label"])
+            short = len(view.factors) < 3 or "rank" not in cell
+            title = str(cell["label"] if short else cell["rank"])
             tiles.append(_tile(view, row, title, baseline=bool(cell["is_baseline"])))
     return tiles
 
@@ -116,15 +120,16 @@ def _shown_cells(view: TaskView, kind: str) -> pd.DataFrame:
 
 
 def most_tiles(kind: str) -> int:
-    """Cells that a wall can show; matrices need more room, so they are labelled by rank earlier."""
+    """Cells that a wall can show; matrices need more room."""
     return 12 if kind == "confusion" else MOST_TILES
 
 
 def _tile(view: TaskView, row: dict[str, Any], label: str, *, baseline: bool) -> walls.Tile:
     reached = float(row[str(view.task["response"])]) * view.scale.factor
+    note = f"{number(reached, 1 if view.scale.unit else 2)}{view.scale.unit}"
     return walls.Tile(
         title=label,
-        note=f"{number(reached, 1 if view.scale.unit else 2)}{view.scale.unit}",
+        note=note if np.isfinite(reached) else str(row["status"]),
         values=walls.read_values(str(row["values"]), str(row["shape"])),
         bounds=walls.read_range(str(row["range"])),
         classes=int(row["classes"]) if np.isfinite(row["classes"]) else 0,

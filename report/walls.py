@@ -96,20 +96,43 @@ def plot_regions(
         points: columns `x`, `y`, `label`.
         size: of the whole wall in inches, from `wall_size`.
     """
-    for tile, box in zip(tiles, _boxes(ax, tiles, columns, size, 1.0), strict=True):
+    boxes = _boxes(ax, tiles, columns, size, 1.0)
+    dots = []
+    for tile, box in zip(tiles, boxes, strict=True):
         x, y, width, height = box
+        # Not resampled: 48 x 48 pixels stay that small in the file, and browsers smooth them.
         ax.imshow(
-            _region_colours(tile), origin="lower", extent=(x, x + width, y, y + height), zorder=1
+            _region_colours(tile),
+            origin="lower",
+            extent=(x, x + width, y, y + height),
+            interpolation="none",
+            zorder=1,
         )
-        left, right, low, high = tile.bounds
-        px = x + (points["x"] - left) / (right - left) * width
-        py = y + (points["y"] - low) / (high - low) * height
-        inside = px.between(x, x + width) & py.between(y, y + height)
-        colours = [_class_colour(int(label), 0.55) for label in points["label"][inside]]
-        ax.scatter(
-            px[inside], py[inside], s=3.2, c=colours, ec="white", lw=0.25, rasterized=True, zorder=2
-        )
+        _, _, low, high = tile.bounds
+        dots.append(_inside(tile, box, points, low, high))
         _frame(ax, tile, box)
+    every = pd.concat(dots)
+    colours = [_class_colour(int(label), 0.55) for label in every["label"].fillna(0)]
+    ax.scatter(
+        every["x"], every["y"], s=3.2, c=colours, ec="white", lw=0.25, rasterized=True, zorder=2
+    )
+
+
+def _inside(
+    tile: Tile,
+    box: tuple[float, float, float, float],
+    points: pd.DataFrame,
+    low: float,
+    high: float,
+) -> pd.DataFrame:
+    """The points that lie in a tile, in inches of the wall; low and high are its y range."""
+    x, y, width, height = box
+    left, right, _, _ = tile.bounds
+    placed = points.assign(
+        x=x + (points["x"] - left) / (right - left) * width,
+        y=y + (points["y"] - low) / (high - low) * height,
+    )
+    return placed[placed["x"].between(x, x + width) & placed["y"].between(y, y + height)]
 
 
 def _region_colours(tile: Tile) -> np.ndarray:
@@ -142,18 +165,18 @@ def plot_fits(
         points: columns `x`, `y`.
     """
     low, high = _common_range(tiles, points)
+    dots = []
     for tile, box in zip(tiles, _boxes(ax, tiles, columns, size, 0.72), strict=True):
         x, y, width, height = box
-        left, right, bottom, top = tile.bounds
-        px = x + (points["x"] - left) / (right - left) * width
-        py = y + (points["y"] - low) / (high - low) * height
-        inside = px.between(x, x + width) & py.between(y, y + height)
-        ax.scatter(px[inside], py[inside], s=2.2, c=EDGE, lw=0, rasterized=True, zorder=2)
+        _, _, bottom, top = tile.bounds
+        dots.append(_inside(tile, box, points, low, high))
         curve = bottom + tile.values.ravel() / 255 * (top - bottom)
         across = np.linspace(x, x + width, tile.values.size)
         up = y + (np.clip(curve, low, high) - low) / (high - low) * height
         ax.plot(across, up, color=INK if tile.baseline else SERIES[0], linewidth=1.6, zorder=3)
         _frame(ax, tile, box)
+    every = pd.concat(dots)
+    ax.scatter(every["x"], every["y"], s=2.2, c=EDGE, lw=0, rasterized=True, zorder=2)
 
 
 def _common_range(tiles: Sequence[Tile], points: pd.DataFrame) -> tuple[float, float]:

@@ -304,6 +304,20 @@ def test_interquartile_mean_is_scipys_trimmed_mean(rng, n):
     assert math.isnan(estimate.low) == (n < 30)
 
 
+def test_interquartile_bootstrap_is_scipys_percentile_bootstrap(rng):
+    """One stratum; the two draw different resamples, which moves a bound by 2% of the width."""
+    scores = rng.normal(size=40)
+    estimate = estimates.interquartile_mean([scores], rng=rng, resamples=20_000)
+    oracle = stats.bootstrap(
+        (scores,),
+        lambda x, axis: stats.trim_mean(x, 0.25, axis=axis),
+        n_resamples=20_000,
+        method="percentile",
+        rng=rng,
+    ).confidence_interval
+    np.testing.assert_allclose(bounds(estimate), oracle, atol=0.05 * (oracle.high - oracle.low))
+
+
 def test_interquartile_bootstrap_keeps_strata_apart(rng):
     """Each task resamples its own seeds: two constant tasks have no spread at all."""
     estimate = estimates.interquartile_mean([np.zeros(20), np.ones(20)], rng=rng)

@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -14,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from report import factorial, figures, walls
+from report import factorial, figures, sensitivity, walls
 from report.drawing import draw, house_style
 from report.palette import CONTEXT, INK, PAPER, SERIES, THEME, colours_of
 
@@ -34,16 +35,16 @@ def contrasts():
     return pd.DataFrame(
         {
             "label": ["tanh", "gelu", "identity"],
-            "value": [4.0, 0.5, -40.0],
-            "low": [2.0, -1.0, -44.0],
-            "high": [6.0, 2.0, -36.0],
+            "value": [4.0, 0.5, -8.0],
+            "low": [2.0, -1.0, -10.0],
+            "high": [6.0, 2.0, -6.0],
             "resolved": [True, False, True],
         }
     )
 
 
 def drawn_text(figure):
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return [text.get_text() for text in figure.findobj(mpl.text.Text) if text.get_text()]
 
 
@@ -52,9 +53,30 @@ def test_forest_plots_rank_by_value_and_grey_what_is_not_resolved():
     figures.plot_contrasts(ax, contrasts(), unit="percentage points", baseline="relu")
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["identity", "gelu", "tanh"]
     bars = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 2]
-    assert [tuple(bar.get_xdata()) for bar in bars] == [(-44, -36), (-1, 2), (2, 6)]
+    assert [tuple(bar.get_xdata()) for bar in bars] == [(-10, -6), (-1, 2), (2, 6)]
     assert [to_hex(bar.get_color()) for bar in bars] == [SERIES[1], CONTEXT, SERIES[0]]
     assert ax.get_xlabel() == "difference from relu (percentage points)"
+
+
+def test_a_difference_that_dwarfs_the_others_is_an_arrow_with_its_value():
+    figure, ax = sheet()
+    labels = [f"level {i}" for i in range(6)]
+    value = np.array([-49.0, -1, 0, 0.5, 1, 2])
+    frame = pd.DataFrame({"label": labels, "value": value, "low": value - 1, "high": value + 1})
+    figures.plot_contrasts(ax, frame.assign(resolved=True), unit="points", baseline="relu")
+    low, high = ax.get_xlim()
+    assert low > -3
+    assert high < 4
+    assert "−49" in drawn_text(figure)
+    assert [line.get_marker() for line in ax.lines].count("<") == 1
+
+
+def test_no_axis_of_accuracy_goes_beyond_a_hundred():
+    _, ax = sheet()
+    frame = curves(["a"]).assign(value=99.0, low=97.0, high=103.0)
+    colours = {"a": INK}
+    figures.plot_learning_curves(ax, frame, colours=colours, response="%", ceiling=100.0)
+    assert ax.get_ylim()[1] < 100.5
 
 
 def curves(labels):
@@ -83,12 +105,12 @@ def test_names_of_curves_never_overlap_and_stay_inside_the_figure():
     colours = colours_of(labels, baseline=labels[0], shown=labels)
     same = curves(labels).assign(value=90.0, low=89.0, high=91.0)
     figures.plot_learning_curves(ax, same, colours=colours, response="accuracy (%)")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     boxes = [t.get_window_extent() for t in ax.texts]
     assert len(boxes) == 9
     for i, box in enumerate(boxes):
         assert box.x1 <= figure.bbox.x1
-        assert 0 <= box.y0
+        assert box.y0 >= 0
         assert box.y1 <= figure.bbox.y1
         assert not any(box.overlaps(other) for other in boxes[i + 1 :])
 
@@ -97,7 +119,7 @@ def test_names_of_curves_never_overlap_and_stay_inside_the_figure():
 def test_spreading_keeps_order_distance_and_room(places):
     spaced = figures.spread(places, gap=0.1, low=0.0, high=1.0)
     assert len(spaced) == len(places)
-    assert all(b - a >= 0.1 - 1e-9 for a, b in zip(spaced, spaced[1:], strict=False))
+    assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(spaced))
     assert spaced[-1] <= 1 + 1e-9
 
 
@@ -122,14 +144,23 @@ def rates():
 
 def test_sensitivity_marks_the_chosen_rate_and_where_trials_diverged():
     figure = Figure()
-    axes = figure.subplots(1, 2)
+    ax = figure.add_axes((0, 0, 1, 1))
     colours = {"adam": INK, "sgd": SERIES[0]}
-    figures.plot_rate_sensitivity(list(axes), rates(), colours=colours, response="loss")
-    rings = [line for ax in axes for line in ax.lines if line.get_markersize() == 8]
-    assert [float(ring.get_xdata()[0]) for ring in rings] == [0.01, 0.01]
-    crosses = [line for ax in axes for line in ax.lines if line.get_marker() == "x"]
-    assert [list(line.get_xdata()) for line in crosses] == [[], [0.1]]
-    assert all(ax.get_xscale() == "log" for ax in axes)
+    size = sensitivity.grid_size(2, 2, width=6.0)
+    sensitivity.plot_rate_sensitivity(
+        ax, rates(), colours=colours, response="loss", columns=2, size=size
+    )
+    curves = [line for line in ax.lines if line.get_markersize() == 3]
+    rings = [line for line in ax.lines if line.get_markersize() == 8]
+    for curve, ring in zip(curves, rings, strict=True):
+        x, y = curve.get_data()
+        assert ring.get_xdata().tolist() == [x[1]], "the middle rate is the chosen one"
+        assert ring.get_ydata().tolist() == [y[1]]
+        assert y[1] == min(v for v in y if np.isfinite(v))
+        assert x[2] - x[1] == pytest.approx(x[1] - x[0]), "the axis is logarithmic"
+    crosses = [line for line in ax.lines if line.get_marker() == "x"]
+    assert [len(line.get_xdata()) for line in crosses] == [0, 1]
+    assert crosses[1].get_xdata()[0] == curves[1].get_xdata()[2]
 
 
 def test_heat_map_writes_every_value_and_draws_a_shared_network_once():
@@ -194,7 +225,7 @@ def test_confusions_show_mistakes_and_not_the_diagonal():
 
 @pytest.mark.parametrize(("values", "shape"), [("AAAA", "2x2"), ("!!", "1x1"), ("AA==", "x")])
 def test_a_picture_that_is_not_what_it_says_is_refused(values, shape):
-    with pytest.raises(walls.PictureError, match="delete pictures.csv and run `make ablations`"):
+    with pytest.raises(walls.PictureError, match="delete pictures"):
         walls.read_values(values, shape)
 
 
@@ -273,7 +304,15 @@ def test_png_is_opaque():
 
 @pytest.mark.parametrize(
     "name",
-    ["<script>alert(1)</script>", "$x^2_", "\u202egnp.exe", "a\x07b", "日本語", "x" * 5000, "a&b\"'"],
+    [
+        "<script>alert(1)</script>",
+        "$x^2_",
+        "\u202egnp.exe",
+        "a\x07b",
+        "日本語",
+        "x" * 5000,
+        "a&b\"'",
+    ],
 )
 def test_any_name_can_be_drawn(name):
     figure, ax = sheet()

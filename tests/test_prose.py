@@ -1,4 +1,4 @@
-"""Sentences say what their numbers allow, and numbers have the digits that their interval supports."""
+"""Sentences say what their numbers allow, and numbers have the digits the interval supports."""
 
 import math
 import re
@@ -8,20 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from report.estimates import Estimate
+from report.numbers import counted, decimals, listed, number, p_value, scale_of
 from report.prose import (
     Contrast,
     Ranking,
     contrast_sentence,
-    counted,
-    decimals,
     difference_phrase,
     headline,
     level_phrase,
-    listed,
-    number,
-    p_value,
     ranking_sentence,
-    scale_of,
 )
 
 ACCURACY, R2 = scale_of("test_accuracy"), scale_of("test_r2")
@@ -47,9 +42,7 @@ def ranking(*contrasts, best="tanh", value=93.0, **more):
 
 
 def test_a_resolved_contrast_has_direction_size_unit_interval_and_n():
-    said = contrast_sentence(
-        contrast(-4.21, -5.4, -3.0), ACCURACY, task="spiral", baseline="relu"
-    )
+    said = contrast_sentence(contrast(-4.21, -5.4, -3.0), ACCURACY, task="spiral", baseline="relu")
     assert said == (
         "On spiral, tanh lowers test accuracy against relu by 4.2 percentage points "
         "(98.75% t interval −5.4 to −3.0, n = 10 seeds)."
@@ -126,6 +119,20 @@ def test_a_lead_over_the_runner_up_that_is_not_resolved_is_said_so():
     assert "not distinguishable from the runner-up, gelu" in headline([first], noun="x")[0]
 
 
+def test_nothing_is_said_to_beat_the_absence_of_a_treatment():
+    bare = Ranking(
+        task="digits",
+        scale=ACCURACY,
+        baseline="no regularisation",
+        best="l2",
+        level=Estimate(90, 89, 91, 10, "95% t"),
+        contrasts=(contrast(0.3, -1, 1.6, p=0.7, label="l2"), contrast(-9, -10, -8, label="l1")),
+    )
+    said = headline([bare], noun="regularisation")[0]
+    assert said.startswith("On digits, nothing is shown to beat no regularisation in test accuracy")
+    assert "; shown to be worse: l1." in said
+
+
 def test_headlines_name_the_interval_once_where_all_tasks_share_it():
     same = [ranking(contrast(4.2, 3.0, 5.4)), ranking(contrast(0.2, -1.0, 1.4, p=0.9))]
     text = " ".join(headline(same, noun="activation"))
@@ -142,7 +149,15 @@ def test_headlines_name_each_interval_where_seeds_differ():
 
 @pytest.mark.parametrize(
     ("margin", "most", "expected"),
-    [(0.79, 2, 1), (0.25, 2, 2), (2.7, 2, 1), (4.2, 2, 0), (12.0, 2, 0), (0.012, 3, 3), (0.05, 3, 2)],
+    [
+        (0.79, 2, 1),
+        (0.25, 2, 2),
+        (2.7, 2, 1),
+        (4.2, 2, 0),
+        (12.0, 2, 0),
+        (0.012, 3, 3),
+        (0.05, 3, 2),
+    ],
 )
 def test_digits_are_those_that_the_margin_supports(margin, most, expected):
     assert decimals([margin], most) == expected
@@ -180,8 +195,8 @@ def test_levels_carry_their_unit():
 
 
 def test_differences_of_r2_have_no_unit():
-    assert difference_phrase(Estimate(0.05, 0.02, 0.08, 5, "95% t"), R2) == (
-        "+0.05 (95% t interval +0.02 to +0.08, n = 5 seeds)"
+    assert difference_phrase(Estimate(0.05, 0.01, 0.09, 5, "95% t"), R2) == (
+        "+0.05 (95% t interval +0.01 to +0.09, n = 5 seeds)"
     )
 
 
@@ -193,6 +208,10 @@ def test_losses_are_lower_better_and_accuracies_are_shares():
 
 
 def test_lists_and_counts_read_as_english():
-    assert [listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])] == [
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
     assert counted(1, "trial") == "1 trial"
     assert counted(1200, "study", "studies") == "1,200 studies"

@@ -91,6 +91,11 @@ def _torchvision(name: str) -> Source:
         pixels = pixels.unsqueeze(1) if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2)
         images.append(pixels.contiguous())
         labels.append(torch.as_tensor(part.targets, dtype=torch.int64))
+        if len(images[-1]) != len(labels[-1]):
+            raise TaskError(
+                f"the {name} files in {data_folder()} are damaged ({len(images[-1])} images and "
+                f"{len(labels[-1])} labels); delete them to download them again"
+            )
     return Source(torch.cat(images), torch.cat(labels), len(parts[0].classes), len(labels[1]))
 
 
@@ -101,14 +106,14 @@ def _read_or_download(name: str, *, train: bool) -> Any:
         return load(root=folder, train=train, download=False)
     except (RuntimeError, FileNotFoundError):
         pass  # not there, or its checksum is wrong: torchvision downloads it
-    except (ValueError, AssertionError, EOFError, OSError) as error:
+    except Exception as error:  # whatever torchvision raises on bytes it did not expect
         raise TaskError(
             f"the {name} files in {folder} are damaged ({error}); "
             "delete them to download them again"
         ) from error
     try:
         return load(root=folder, train=train, download=True)
-    except (RuntimeError, OSError) as error:
+    except Exception as error:  # no network, no room, a torn or altered file
         raise TaskError(
             f"{name} is not in {folder} and cannot be downloaded ({error}); "
             "set ABLATIONS_DATA to a folder that has it, or connect to a network"
@@ -139,7 +144,7 @@ def _image_folder(path: Path, settings: Mapping[str, Scalar]) -> Source:
 def _listing(folder: Path) -> Any:
     try:
         return torchvision_datasets().ImageFolder(folder)
-    except FileNotFoundError as error:
+    except OSError as error:
         raise TaskError(
             f"{folder} holds no images ({error}); it needs one folder per class with images in it"
         ) from error
@@ -156,7 +161,7 @@ def _decode(files: list[str], settings: Mapping[str, Scalar]) -> Tensor:
             with Image.open(file) as image:
                 image.draft(mode, (size, size))
                 pixels[n] = np.asarray(_resize(image.convert(mode), size)).reshape(size, size, -1)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+        except Exception as error:  # decoders raise whatever they like, SyntaxError too
             raise TaskError(
                 f"{file} is not a readable image ({error}); remove or mend it"
             ) from error

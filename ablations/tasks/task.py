@@ -151,7 +151,7 @@ def _split_rows(
     test = 0 if own_test else round(rows * test_share)
     val = round((rows - test) * val_share / (train_share + val_share))
     train = rows - test - val
-    if min(train, val) < 1:
+    if min(train, val, test if not own_test else 1) < 1:
         raise TaskError(f"task {spec.name!r} has {rows} examples, too few to split as {spec.split}")
     return order[:train], order[train : train + val], order[train + val :]
 
@@ -205,9 +205,9 @@ def _standardise(spec: TaskSpec, task: Task) -> Task:
     if not dict(spec.settings)["standardise"]:
         return task
     for s, rows in enumerate(task.parts["train"]):
-        task.shift[s], task.scale[s] = _moments(task.inputs[rows])
+        task.shift[s], task.scale[s] = _moments(task.inputs[rows], task.shift.dtype)
         if not task.classes:
-            shift, scale = _moments(task.targets[rows])
+            shift, scale = _moments(task.targets[rows], task.shift.dtype)
             task.target_shift[s], task.target_scale[s] = shift[0], scale[0]
     if task.lazy:
         return task
@@ -221,10 +221,12 @@ def _standardise(spec: TaskSpec, task: Task) -> Task:
     return replace(task, inputs=inputs, targets=targets)
 
 
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per feature, or per channel of images; a constant has scale 1."""
     dims = [0, *range(2, x.dim())]
-    values = x.double() / (255 if x.dtype == torch.uint8 else 1)
+    if x.dtype == torch.uint8:
+        x = x.to(dtype) / 255  # as `_unscaled` has it, so that lazy and eager agree to the bit
+    values = x.double()
     scale = values.std(dim=dims, correction=0)
     return values.mean(dim=dims), torch.where(scale > 0, scale, torch.ones_like(scale))
 

@@ -1,0 +1,830 @@
+"""Timings: intervals and flags, passes, the files they leave, and how they are resumed."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from test_clock import Machine, always
+
+import benchmarks.timings as module
+from ablations.levels import FACTORS
+from ablations.records import try_lock, unlock
+from ablations.studyfile import find_studies, load_study
+from benchmarks.__main__ import devices_of, main, render, show_ratio, show_seconds
+from benchmarks.clock import LEAST_WARM_UP
+from benchmarks.passes import Activity, Job, Pass, cores_of_others, held_locks, run_pass
+from benchmarks.reliability import (
+    FLAGS,
+    Interval,
+    Samples,
+    flags,
+    median_interval,
+    median_over_processes,
+    median_rank,
+    ratio_interval,
+)
+from benchmarks.sampling import EFFORTS
+from benchmarks.timings import (
+    TIMINGS,
+    Settings,
+    Timings,
+    fingerprint_of,
+    flags_of,
+    plan_timings,
+    read_timings,
+    series_of,
+    time_missing,
+    wait_for_quiet,
+)
+from benchmarks.workloads import AGAIN, workloads_of
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(
+    ("n", "low", "high"), [(6, 1, 6), (20, 6, 15), (30, 10, 21), (100, 40, 61)]
+)
+def test_ranks_of_the_median_are_those_of_the_tables(n, low, high):
+    values = np.random.default_rng(n).permutation(np.arange(1, n + 1))
+    interval = median_interval(values)
+    assert (interval.low, interval.high) == (low, high)
+    assert interval.value == (n + 1) / 2
+
+
+def test_ranks_of_the_median_are_those_of_scipy():
+    assert [median_rank(n) for n in range(300)] == [
+        int(stats.binom.ppf(0.025, n, 0.5)) if n else 0 for n in range(300)
+    ]
+    large = [1001, 2500, 9999]
+    assert [median_rank(n) for n in large] == pytest.approx(
+        [stats.binom.ppf(0.025, n, 0.5) for n in large], abs=1
+    )
+
+
+@pytest.mark.parametrize("n", range(6))
+def test_fewer_than_six_values_have_no_interval(n):
+    interval = median_interval(np.arange(n) + 1.0)
+    assert np.isnan(interval.low)
+    assert interval.half_width == np.inf
+
+
+def samples_of(each, *, process=None, iterations=10):
+    each = np.asarray(each, dtype=float)
+    process = np.zeros(len(each), dtype=int) if process is None else np.asarray(process)
+    round_ = np.concatenate([np.arange(n) for n in Counter(process.tolist()).values()])
+    return Samples(process, round_, each, each * iterations)
+
+
+def test_a_ratio_pairs_samples_of_the_same_round_and_process():
+    """The machine slows down twofold from round to round; the ratio does not see it."""
+    weather = 2.0 ** np.arange(10)
+    control = samples_of(weather)
+    treated = Samples(*(a[[7, *range(7), 8, 9]] for a in vars_of(samples_of(1.25 * weather))))
+    interval = ratio_interval(treated, control)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((1.25, 1.25, 1.25))
+    assert interval.n == 10
+
+
+def vars_of(samples):
+    return samples.process, samples.round, samples.each, samples.seconds
+
+
+def test_a_ratio_leaves_out_rounds_that_only_one_of_them_has():
+    control = samples_of([1.0] * 9 + [1.0] * 4, process=[0] * 9 + [1] * 4)
+    treated = samples_of([2.0] * 6 + [2.0] * 8, process=[0] * 6 + [1] * 8)
+    assert ratio_interval(treated, control).n == 6 + 4
+
+
+def test_an_interval_over_processes_knows_that_processes_differ(rng):
+    """Medians of 1.07, 1.32 and 1.20 ms: within a process all is quiet, between them it is not."""
+    each = np.concatenate([m * (1 + 0.01 * rng.standard_normal(30)) for m in (1.07, 1.32, 1.2)])
+    samples = samples_of(each, process=np.repeat([0, 1, 2], 30))
+    within = median_interval(each[60:])
+    over = median_over_processes(samples, rng=rng)
+    assert over.low < 1.1
+    assert over.high > 1.28
+    assert over.half_width > 10 * within.half_width
+
+
+def test_one_process_has_the_interval_within_it(rng):
+    samples = samples_of(rng.lognormal(size=40))
+    assert median_over_processes(samples, rng=rng) == median_interval(samples.each)
+
+
+# Flags: for each, samples that raise it and samples that do not
+
+
+def quiet(n=60, spread=0.01, seed=4):
+    """Samples of one millisecond each iteration with a little noise."""
+    noise = np.random.default_rng(seed).standard_normal(n)
+    return 1e-3 * np.exp(spread * noise)
+
+
+RAISING = {
+    "noisy": (samples_of(quiet(spread=0.12)), {}),
+    "unusable": (samples_of(quiet(spread=0.5)), {}),
+    "drift": (samples_of(quiet() * np.linspace(1, 1.06, 60)), {}),
+    "bimodal": (samples_of(quiet() * np.tile([1.0, 1.08, 1.08], 20)), {}),
+    "few_samples": (samples_of(quiet(n=29)), {}),
+    "no_steady_state": (samples_of(quiet()), {"unsteady": [True, True, False]}),
+    "launch_bound": (samples_of(quiet()), {"launch_seconds": 60e-6}),
+    "host_waits": (samples_of(quiet()), {"host_waits": True}),
+    "busy": (samples_of(quiet()), {"busy": True}),
+}
+QUIET = {
+    "noisy": (samples_of(quiet(spread=0.05)), {}),
+    "unusable": (samples_of(quiet(spread=0.15)), {}),
+    "drift": (samples_of(quiet() * np.linspace(1, 1.02, 60)), {}),
+    "bimodal": (samples_of(quiet() * np.tile([1.0, 1.03, 1.03], 20)), {}),
+    "few_samples": (samples_of(quiet(n=30)), {}),
+    "no_steady_state": (samples_of(quiet()), {"unsteady": [True, False, False]}),
+    "launch_bound": (samples_of(quiet()), {"launch_seconds": 40e-6}),
+    "host_waits": (samples_of(quiet()), {"host_waits": False}),
+    "busy": (samples_of(quiet()), {"busy": False}),
+}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_flag_is_raised_by_what_it_is_for(flag):
+    samples, notes = RAISING[flag]
+    assert flag in flags(samples, **notes)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_flag_is_not_raised_just_before_that(flag):
+    samples, notes = QUIET[flag]
+    assert flag not in flags(samples, **notes)
+
+
+def test_quiet_samples_have_no_flags():
+    assert flags(samples_of(quiet())) == []
+
+
+def test_noisy_and_unusable_are_steps_of_one_scale():
+    assert "noisy" not in flags(samples_of(quiet(spread=0.5)))
+
+
+def test_few_seconds_are_few_samples():
+    samples = samples_of(quiet(n=100), iterations=1)
+    assert samples.seconds.sum() < 0.15
+    assert "few_samples" in flags(samples)
+
+
+def test_a_drift_in_every_process_is_seen_though_each_starts_anew():
+    wave = np.tile(np.linspace(1, 1.06, 20), 3)
+    assert "drift" in flags(samples_of(quiet() * wave, process=np.repeat([0, 1, 2], 20)))
+
+
+def test_processes_that_differ_are_no_drift():
+    process = np.repeat([0, 1, 2], 20)
+    assert "drift" not in flags(samples_of(quiet() * (1 + 0.1 * process), process=process))
+
+
+def test_spikes_are_no_second_mode():
+    """Every twentieth sample takes three times as long: outliers, not a mode."""
+    each = quiet()
+    each[::20] *= 3
+    assert flags(samples_of(each)) == []
+
+
+def test_independent_noise_seldom_raises_drift_or_bimodal():
+    """At most 2% of 500 series without either, normal, skewed or uniform."""
+    rng = np.random.default_rng(9)
+    draws = [
+        lambda: np.exp(0.05 * rng.standard_normal(90)),
+        lambda: 1 + 0.1 * rng.exponential(size=90),
+        lambda: rng.uniform(0.8, 1.2, size=90),
+    ]
+    raised = [flags(samples_of(1e-3 * draws[k % 3]())) for k in range(500)]
+    assert sum("drift" in r for r in raised) <= 10
+    assert sum("bimodal" in r for r in raised) <= 10
+
+
+# A pass
+
+
+STUDY = """
+[study]
+name = "mine"
+question = "Which?"
+tasks = ["spiral", "wave"]
+[factors]
+activation = ["relu", "tanh"]
+[nuisance]
+learning_rate = [0.01]
+[fixed]
+minibatch = 64
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(STUDY)
+    return load_study(path)
+
+
+def settings_of(tmp_path, *, profile="standard", devices=("cpu",), **effort):
+    effort = replace(EFFORTS[profile], **effort)
+    return Settings(tmp_path / "results", devices, profile, effort)
+
+
+def pretend_pass(job, tell=lambda line: None, *, cost=100_000, broken=()):
+    """Run a job on a pretend machine, in next to no time."""
+    machine = Machine()
+
+    def build(workload, task):
+        if workload.name in broken:
+            raise MemoryError("no room")
+        return machine.works(always(cost))
+
+    return run_pass(
+        job, clock=machine.clock(), build=build, now=lambda: machine.time * 1e-9, tell=tell
+    )
+
+
+def job_of(study, *, process=0, seconds=100.0, **effort):
+    workloads = workloads_of([study]).workloads
+    return Job("cpu", process, workloads, replace(EFFORTS["quick"], **effort), 1, seconds)
+
+
+def test_a_pass_times_every_workload_alike(study):
+    job = job_of(study)
+    done = pretend_pass(job)
+    counts = Counter((row["workload"], row["mode"]) for row in done.rows)
+    assert counts.keys() == {(w.name, w.mode) for w in job.workloads}
+    assert min(counts.values()) >= 30
+    assert all(r["seconds"] / r["iterations"] == pytest.approx(1e-4, rel=1e-3) for r in done.rows)
+
+
+def test_rows_of_a_pass_have_the_columns_of_timings_csv(study):
+    row = pretend_pass(job_of(study, process=2)).rows[0]
+    assert row.keys() == set(TIMINGS)
+    assert row["process"] == 2
+    assert {row[factor] for factor in ("activation",)} <= {"relu", "tanh"}
+    assert (row["device"], row["threads"], row["dtype"]) == ("cpu", 1, "float32")
+
+
+def test_each_process_has_an_order_of_its_own(study):
+    def order(process):
+        rows = pretend_pass(job_of(study, process=process)).rows
+        return [row["order"] for row in rows if row["round"] == 0]
+
+    assert order(0) == order(0)
+    assert order(0) != order(1)
+
+
+def test_a_workload_that_fails_costs_itself_alone(study):
+    done = pretend_pass(job_of(study), broken={"spiral/activation=tanh"})
+    assert done.notes["failed"] == [
+        {"workload": "spiral/activation=tanh", "mode": mode, "reason": "MemoryError: no room"}
+        for mode in sorted(
+            ("training step", "inference"), key=[f["mode"] for f in done.notes["failed"]].index
+        )
+    ]
+    assert "spiral/activation=tanh" not in {row["workload"] for row in done.rows}
+    assert "wave/activation=tanh" in {row["workload"] for row in done.rows}
+
+
+def test_a_workload_that_is_not_waited_for_becomes_a_failure_with_its_reason(study):
+    machine = Machine()
+    careless = replace(machine.clock(), wait=lambda: None)
+    done = run_pass(
+        job_of(study),
+        clock=careless,
+        build=lambda workload, task: machine.launches(200_000),
+        now=lambda: machine.time * 1e-9,
+    )
+    assert not done.rows
+    assert all("does not wait for" in failure["reason"] for failure in done.notes["failed"])
+
+
+def test_a_pass_without_time_says_what_it_did_not_reach(study):
+    done = pretend_pass(job_of(study, seconds=0.7))
+    reasons = {failure["reason"] for failure in done.notes["failed"]}
+    assert reasons == {"no time was left to warm it up; give a larger budget"}
+
+
+def test_a_pass_keeps_within_its_time(study):
+    machine = Machine()
+    run_pass(
+        job_of(study, seconds=2.0, cap=1e9, target=0.0),
+        clock=machine.clock(),
+        build=lambda workload, task: machine.works(always(100_000)),
+        now=lambda: machine.time * 1e-9,
+    )
+    assert 1.9 < machine.time * 1e-9 < 2.01
+
+
+def test_a_pass_notes_which_warm_ups_were_unsteady(study):
+    rng = np.random.default_rng(0)
+    machine = Machine()
+
+    def build(workload, task):
+        noisy = workload.name == "wave/baseline"
+        return machine.works(lambda: 1e5 * (rng.exponential() + 0.1 if noisy else 1))
+
+    job = job_of(study, sample=1e-4)
+    job = replace(job, workloads=tuple(w for w in job.workloads if w.mode == "inference"))
+    clock = replace(machine.clock(), kind="accelerator")
+    notes = run_pass(job, clock=clock, build=build, now=lambda: machine.time * 1e-9).notes
+    assert notes["unsteady"] == [["wave/baseline", "inference"]]
+    assert notes["launch_seconds"] is not None
+
+
+# What is planned
+
+
+def core(profile):
+    return [load_study(path, profile) for path in find_studies("core")]
+
+
+@pytest.mark.parametrize("profile", ["quick", "standard", "full"])
+def test_what_is_planned_fits_the_budget_at_its_least(tmp_path, profile):
+    settings = settings_of(tmp_path, profile=profile)
+    effort = settings.effort
+    plan = plan_timings(core(profile), settings)
+    warm_up = effort.processes * LEAST_WARM_UP["cpu"]
+    assert len(plan.workloads) * (warm_up + 0.15) < effort.budget
+    assert all("budget" in left.reason for left in plan.left_out)
+
+
+def test_standard_leaves_nothing_of_the_core_studies_out(tmp_path):
+    assert not plan_timings(core("standard"), settings_of(tmp_path)).left_out
+
+
+def test_quick_keeps_the_important_workloads_and_says_what_it_left_out(tmp_path):
+    everything = workloads_of(core("quick")).workloads
+    plan = plan_timings(core("quick"), settings_of(tmp_path, profile="quick"))
+    assert {w.name for w in everything[:12]} <= {w.name for w in plan.workloads}
+    left = {(left.workload, left.mode) for left in plan.left_out}
+    assert left | {(w.name, w.mode) for w in plan.workloads} == {
+        (w.name, w.mode) for w in everything
+    }
+    assert left
+    assert "in order of importance" in plan.rule
+    assert "20 s" in plan.rule
+
+
+def test_a_budget_for_nothing_still_times_one_pair(tmp_path, study):
+    plan = plan_timings([study], settings_of(tmp_path, budget=1))
+    assert [w.name for w in plan.workloads] == ["spiral/baseline", f"spiral/baseline{AGAIN}"]
+
+
+def test_a_second_device_shares_the_budget(tmp_path):
+    one = plan_timings(core("quick"), settings_of(tmp_path, profile="quick"))
+    two = plan_timings(
+        core("quick"), settings_of(tmp_path, profile="quick", devices=("cpu", "cuda"))
+    )
+    assert 2 <= len(two.workloads) < len(one.workloads)
+
+
+# Files and resumption
+
+
+class Passes:
+    """Stands in for fresh processes: remembers which were started."""
+
+    def __init__(self, interrupt_at=None):
+        self.started, self.interrupt_at = [], interrupt_at
+
+    def __call__(self, job, tell):
+        if len(self.started) == self.interrupt_at:
+            raise KeyboardInterrupt
+        self.started.append((job.device, job.process))
+        return pretend_pass(replace(job, end=100.0))
+
+
+@pytest.fixture
+def no_looks(monkeypatch):
+    """The look at other processes takes no time."""
+    monkeypatch.setattr(module, "LOOK", 0.0)
+    monkeypatch.setattr(module, "cores_of_others", lambda before, after: 0.0)
+
+
+@pytest.fixture
+def timed(tmp_path, study, no_looks):
+    """A finished run: its settings, plan and passes."""
+    settings = settings_of(tmp_path)
+    plan = plan_timings([study], settings)
+    passes = Passes()
+    time_missing(plan, settings, tell=lambda line: None, start=passes)
+    return settings, plan, passes
+
+
+def again(settings, plan, **arguments):
+    """Run once more: what was started and said."""
+    passes, said = Passes(**arguments), []
+    time_missing(plan, settings, tell=said.append, start=passes)
+    return passes.started, said
+
+
+def test_a_run_starts_three_fresh_processes(timed):
+    assert timed[2].started == [("cpu", 0), ("cpu", 1), ("cpu", 2)]
+
+
+def test_devices_take_turns_process_by_process(tmp_path, study, no_looks):
+    settings = settings_of(tmp_path, devices=("cpu", "meta"))
+    plan = plan_timings([study], settings)
+    started, _ = again(settings, plan)
+    assert started == [(device, k) for k in range(3) for device in ("cpu", "meta")]
+
+
+def test_timings_csv_has_the_columns_of_the_design_and_one_row_per_sample(timed):
+    settings, plan, _ = timed
+    table = pd.read_csv(settings.results / "timings.csv", dtype={"width": str})
+    assert list(table.columns) == [
+        "workload", "task", *FACTORS, "device", "mode", "threads", "dtype", "process", "round",
+        "order", "iterations", "seconds",
+    ]  # fmt: skip
+    assert set(table["workload"]) == {w.name for w in plan.workloads}
+    assert set(table["process"]) == {0, 1, 2}
+    assert not table.duplicated(["workload", "mode", "process", "round"]).any()
+    assert not table.duplicated(["process", "round", "order"]).any()
+    assert (table["seconds"] > 0).all()
+
+
+def test_timings_json_says_what_was_left_out_and_by_which_rule(timed):
+    settings, plan, _ = timed
+    notes = json.loads((settings.results / "timings.json").read_text())
+    assert notes["complete"] is True
+    assert notes["rule"] == plan.rule
+    assert notes["left_out"] == []
+    assert {
+        "workload": "wave/activation=relu",
+        "mode": "inference",
+        "same_as": "wave/baseline",
+    } in notes["same_as"]
+    assert notes["flags"] == []
+    assert notes["meaning_of_flags"] == FLAGS
+    assert notes["machine"]["command"] == "python -m benchmarks"
+    assert [p["process"] for p in notes["passes"]] == [0, 1, 2]
+    assert {"load_average", "others_before", "others_during"} <= notes["passes"][0].keys()
+
+
+def test_machine_json_is_written_where_there_is_none_and_kept_where_there_is(
+    tmp_path, study, no_looks
+):
+    settings = settings_of(tmp_path)
+    settings.results.mkdir()
+    (settings.results / "machine.json").write_text('{"studies": {}}')
+    again(settings, plan_timings([study], settings))
+    assert (settings.results / "machine.json").read_text() == '{"studies": {}}'
+
+
+def test_a_folder_without_training_gets_a_machine_json(timed):
+    content = json.loads((timed[0].results / "machine.json").read_text())
+    assert content["torch"]
+
+
+def test_a_second_run_times_nothing_and_touches_nothing(timed):
+    settings, plan, _ = timed
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in settings.results.iterdir()}
+    assert again(settings, plan) == ([], [])
+    assert before == {
+        p: (p.read_bytes(), p.stat().st_mtime_ns) for p in settings.results.iterdir()
+    }
+
+
+def test_an_interrupt_keeps_the_processes_that_had_finished(tmp_path, study, no_looks):
+    settings = settings_of(tmp_path)
+    plan = plan_timings([study], settings)
+    with pytest.raises(KeyboardInterrupt):
+        again(settings, plan, interrupt_at=2)
+
+    notes = json.loads((settings.results / "timings.json").read_text())
+    assert notes["complete"] is False
+    assert set(pd.read_csv(settings.results / "timings.csv")["process"]) == {0, 1}
+    assert sorted(p.name for p in settings.results.iterdir()) == [
+        "machine.json", "timings.csv", "timings.json",
+    ]  # fmt: skip
+
+
+def test_a_resumed_run_times_only_the_processes_that_are_missing(tmp_path, study, no_looks):
+    """And leaves the same file as a run that was never interrupted."""
+    whole = settings_of(tmp_path / "whole")
+    plan = plan_timings([study], whole)
+    again(whole, plan)
+    settings = settings_of(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        again(settings, plan, interrupt_at=1)
+    started, _ = again(settings, plan)
+    assert started == [("cpu", 1), ("cpu", 2)]
+    assert (settings.results / "timings.csv").read_bytes() == (
+        whole.results / "timings.csv"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: (f / "timings.csv").write_text("workload\n"), "not as it was written"),
+        (lambda f: (f / "timings.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "timings.json").write_text("[]"), "cannot be read"),
+        (lambda f: (f / "timings.csv").unlink(), ""),
+    ],
+    ids=["altered", "torn", "another shape", "missing"],
+)
+def test_files_that_cannot_be_trusted_are_timed_again(timed, change, said):
+    settings, plan, _ = timed
+    change(settings.results)
+    started, lines = again(settings, plan)
+    assert len(started) == 3
+    assert said in " ".join(lines)
+
+
+def test_changed_workloads_are_timed_again(timed):
+    settings, plan, _ = timed
+    started, lines = again(settings, replace(plan, workloads=plan.workloads[:2]))
+    assert len(started) == 3
+    assert "have changed" in lines[0]
+
+
+def test_the_fingerprint_changes_with_what_can_change_times_and_nothing_else(
+    tmp_path, study, monkeypatch
+):
+    settings = settings_of(tmp_path)
+    plan = plan_timings([study], settings)
+    first = fingerprint_of(plan, settings)
+    assert fingerprint_of(plan, replace(settings, results=Path("elsewhere"))) == first
+    others = [
+        fingerprint_of(replace(plan, workloads=plan.workloads[1:]), settings),
+        fingerprint_of(plan, replace(settings, threads=2)),
+        fingerprint_of(plan, replace(settings, devices=("cpu", "cuda"))),
+        fingerprint_of(plan, replace(settings, effort=EFFORTS["quick"])),
+    ]
+    monkeypatch.setattr(module, "code_hash", lambda: "other code")
+    others.append(fingerprint_of(plan, settings))
+    assert len({first, *others}) == 6
+
+
+def test_flags_of_a_run_name_the_workload(timed):
+    settings, plan, _ = timed
+    timings = read_timings(settings.results, fingerprint_of(plan, settings), lambda line: None)
+    for note in timings.passes:
+        note["unsteady"] = [["wave/baseline", "inference"]]
+    assert flags_of(timings) == [
+        {
+            "workload": "wave/baseline",
+            "device": "cpu",
+            "mode": "inference",
+            "flags": ["no_steady_state"],
+        }
+    ]
+
+
+def test_a_pass_beside_other_work_is_busy(timed, monkeypatch):
+    settings, plan, _ = timed
+    monkeypatch.setattr(module, "cores_of_others", lambda before, after: 0.8)
+    (settings.results / "timings.csv").unlink()
+    again(settings, plan)
+    notes = json.loads((settings.results / "timings.json").read_text())
+    assert len(notes["flags"]) == len(plan.workloads)
+    assert all(entry["flags"] == ["busy"] for entry in notes["flags"])
+
+
+def test_samples_read_back_are_the_samples_that_were_taken(timed):
+    settings, plan, _ = timed
+    timings = read_timings(settings.results, fingerprint_of(plan, settings), lambda line: None)
+    with (settings.results / "timings.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["workload"] == "spiral/baseline"]
+    own = series_of(timings.rows)["cpu", "inference", "spiral/baseline"]
+    mine = [row for row in rows if row["mode"] == "inference"]
+    np.testing.assert_array_equal(own.seconds, [float(row["seconds"]) for row in mine])
+    np.testing.assert_array_equal(
+        own.each, [float(row["seconds"]) / int(row["iterations"]) for row in mine]
+    )
+
+
+# Never beside training
+
+
+def hold(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return try_lock(path)
+
+
+def test_a_stack_in_training_is_seen_and_one_left_behind_is_not(tmp_path):
+    lock = tmp_path / "activation" / "records" / "ab" / "abc.lock"
+    handle = hold(lock)
+    assert held_locks(tmp_path) == [lock]
+    os.close(handle)  # as when its holder dies
+    assert lock.exists()
+    assert held_locks(tmp_path) == []
+
+
+def test_timing_waits_until_training_has_ended(tmp_path, monkeypatch):
+    lock = tmp_path / "activation" / "records" / "ab" / "abc.lock"
+    handle = hold(lock)
+    said, slept = [], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            unlock(lock, handle)
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    assert wait_for_quiet(tmp_path, None, said.append) >= 0
+    assert len(slept) == 3
+    assert len(said) == 1
+    assert said[0].startswith(f"waiting: something is trained or timed in {lock.parent}")
+
+
+def test_a_process_beside_which_training_began_is_timed_again(
+    tmp_path, study, no_looks, monkeypatch
+):
+    settings = settings_of(tmp_path, processes=1)
+    plan = plan_timings([study], settings)
+    lock = settings.results / "activation" / "records" / "ab" / "abc.lock"
+    handles, started, said = [], [], []
+
+    def start(job, tell):
+        started.append(job.process)
+        if len(started) == 1:
+            handles.append(hold(lock))
+        return pretend_pass(replace(job, end=100.0))
+
+    monkeypatch.setattr(
+        module.time, "sleep", lambda seconds: seconds and unlock(lock, handles.pop())
+    )
+    timings = time_missing(plan, settings, tell=said.append, start=start)
+    assert started == [0, 0]
+    assert len(timings.passes) == 1
+    assert any("training began meanwhile" in line for line in said)
+    assert not timings.rows[0].keys() ^ set(TIMINGS)
+
+
+def test_two_timings_in_one_folder_take_turns(tmp_path, study, no_looks, monkeypatch):
+    settings = settings_of(tmp_path)
+    plan = plan_timings([study], settings)
+    lock = settings.results / "timings.lock"
+    handle = hold(lock)
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: seconds and unlock(lock, handle))
+    started, said = again(settings, plan)
+    assert len(started) == 3
+    assert said[0].startswith("waiting")
+    assert not lock.exists()
+
+
+def test_cores_of_others_are_all_work_but_ours():
+    before, after = Activity(10, 100, 5), Activity(20, 118, 14)
+    assert cores_of_others(before, after) == pytest.approx(0.9)
+    assert cores_of_others(before, Activity(20, 105, 11)) == 0
+    unknown = Activity(20, None, 14)
+    assert cores_of_others(before, unknown) == pytest.approx(os.getloadavg()[0], abs=0.5)
+
+
+# The command
+
+
+def test_auto_is_the_cpu_and_every_accelerator(monkeypatch):
+    import torch  # noqa: PLC0415
+
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: gpu)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert devices_of("auto", "cuda") == ("cpu", "cuda:0", "cuda:1")
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    assert devices_of("auto", "cuda") == ("cpu", "cuda")
+    assert devices_of("cpu", "cpu") == ("cpu",)
+    assert devices_of("cuda", "cuda") == ("cuda",)
+
+
+def test_auto_is_the_cpu_where_there_is_nothing_else(monkeypatch):
+    import torch  # noqa: PLC0415
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: None)
+    assert devices_of("auto", "cpu") == ("cpu",)
+
+
+@pytest.mark.parametrize(
+    ("interval", "shown"),
+    [
+        (Interval(345.2e-6, 341e-6, 350e-6, 30), ("345.2 µs", "341.0 to 350.0")),
+        (Interval(345.2e-6, 300e-6, 390e-6, 30), ("345 µs", "300 to 390")),
+        (Interval(2.3456e-3, 2.3e-3, 2.4e-3, 30), ("2.346 ms", "2.300 to 2.400")),
+        (Interval(1.5, 1.2, 1.8, 30), ("1.50 s", "1.20 to 1.80")),
+    ],
+)
+def test_digits_are_those_that_the_interval_supports(interval, shown):
+    assert show_seconds(interval) == shown
+
+
+def test_a_ratio_is_shown_with_its_interval():
+    assert show_ratio(Interval(1.00312, 0.9811, 1.0214, 40)) == "1.003 (0.981 to 1.021)"
+
+
+def test_the_table_has_each_base_once_with_its_noise_floor(timed):
+    settings, plan, _ = timed
+    timings = read_timings(settings.results, fingerprint_of(plan, settings), lambda line: None)
+    lines = render(timings, plan, settings).splitlines()
+    assert [line.split()[:4] for line in lines[1:3]] == [
+        ["cpu", "training", "step", "spiral/baseline"],
+        ["cpu", "inference", "spiral/baseline", lines[2].split()[3]],
+    ]
+    assert len([line for line in lines if line.startswith("cpu ")]) == 4
+    assert "noise floor, the widest A/A interval: 0.0% (training step, cpu)" in lines[5]
+    assert lines[6] == "flags over 12 workloads: none"
+    assert lines[7].startswith("left out: 0 by the budget, 4 that compute the same")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--study", "activaton"], "did you mean 'activation'?"),
+        (["--device", "tpu"], "choose auto, cpu or cuda"),
+        (["--threads", "0"], "give at least 1"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(arguments, message, capsys):
+    assert main(arguments) == 2
+    line = capsys.readouterr().err
+    assert message in line
+    assert line.count("\n") == 1
+
+
+def test_an_unknown_option_is_one_line_and_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["--profil", "fast"])
+    assert error.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_workload_that_fails_makes_the_exit_code_1(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.toml").write_text(STUDY)
+
+    def start(job, tell):
+        return pretend_pass(replace(job, end=100.0), broken={"wave/baseline"})
+
+    monkeypatch.setattr(time_missing, "__kwdefaults__", {**time_missing.__kwdefaults__, "start": start})
+    where = ["--study", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "r")]
+    assert main([*where, "--profile", "quick", "--device", "cpu"]) == 1
+    out = capsys.readouterr().out
+    assert "failed on cpu: wave/baseline (training step): MemoryError: no room" in out
+
+
+def test_an_interrupt_says_how_to_go_on_and_exits_130(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.toml").write_text(STUDY)
+    keywords = {**time_missing.__kwdefaults__, "start": Passes(interrupt_at=0)}
+    monkeypatch.setattr(time_missing, "__kwdefaults__", keywords)
+    where = ["--study", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "r")]
+    assert main([*where, "--device", "cpu"]) == 130
+    assert "To go on: python -m benchmarks --study" in capsys.readouterr().err
+
+
+def command(tmp_path, *arguments):
+    (tmp_path / "mine.toml").write_text(STUDY)
+    words = ["-m", "benchmarks", "--study", str(tmp_path / "mine.toml"), *arguments]
+    return [sys.executable, *words, "--results", str(tmp_path / "r"), "--device", "cpu"]
+
+
+@pytest.mark.slow
+def test_the_command_times_real_workloads_once_within_its_budget(tmp_path):
+    line = command(tmp_path, "--profile", "quick", "--budget", "15s")
+    start = time.monotonic()
+    first = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    seconds = time.monotonic() - start
+    assert first.returncode == 0, first.stderr
+    assert seconds < 25
+    assert "noise floor" in first.stdout
+    table = pd.read_csv(tmp_path / "r" / "timings.csv")
+    assert table.groupby(["workload", "mode"]).size().min() >= 6
+    assert table["seconds"].median() >= 1e-3
+
+    second = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert second.returncode == 0
+    assert second.stdout.startswith("nothing to time; remove")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_timing_process_too(tmp_path):
+    line = command(tmp_path, "--profile", "full")
+    process = subprocess.Popen(
+        line, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while "process 1 of 3" not in process.stderr.readline():
+        pass
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=20)[1]
+    assert process.returncode == 130
+    assert "interrupted; finished processes are kept" in rest
+    assert "Traceback" not in rest
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert not list((tmp_path / "r").glob("*.csv"))
