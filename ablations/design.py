@@ -105,8 +105,10 @@ def canonical(cell: Cell) -> Cell:
 
     Two cells describe the same network exactly when their canonical cells are equal:
     a linear model (depth 0) has no width, activation, norm or dropout, `nll` after
-    `log_softmax` is `cross_entropy`, and a setting may be spelled out or left at its default.
+    `log_softmax` is `cross_entropy`, a setting may be spelled out or left at its default,
+    and some levels are others by definition.
     """
+    cell = _without_synonyms(cell)
     changes: dict[str, Any] = {
         factor: kind.shortened(level)
         for factor, kind in FACTORS.items()
@@ -126,6 +128,22 @@ def canonical(cell: Cell) -> Cell:
         if cell.regularisation.name == "dropout":
             changes["regularisation"] = Level("none")
     return replace(cell, **changes)
+
+
+def _without_synonyms(cell: Cell) -> Cell:
+    """CELU with alpha 1 is ELU, AdamW without decay is Adam, momentum 0 is plain SGD."""
+    activation, optimizer = cell.settings("activation"), cell.settings("optimizer")
+    if cell.activation.name == "celu" and activation["alpha"] == 1:
+        cell = replace(cell, activation=Level("elu"))
+    if cell.activation.name == "leaky_relu" and activation["negative_slope"] == 0:
+        cell = replace(cell, activation=Level("relu"))
+    decays = optimizer["weight_decay"] != 0 or cell.regularisation.name == "weight_decay"
+    if cell.optimizer.name == "adamw" and not decays:
+        cell = replace(cell, optimizer=Level("adam", cell.optimizer.given))
+    if cell.optimizer.name == "momentum" and optimizer["momentum"] == 0:
+        given = tuple(pair for pair in cell.optimizer.given if pair[0] != "momentum")
+        cell = replace(cell, optimizer=Level("sgd", given))
+    return cell
 
 
 def objection(cell: Cell) -> str | None:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from ablations.design import Cell
 
+FEW_CLASSES = 32  # up to here the winner is found class by class
+
 StackedLoss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -103,7 +105,22 @@ def one_hot(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Share of right classes: (M, C, N) and (M, N) to (M,), in float64."""
-    return (outputs.argmax(1) == targets).double().mean(1)
+    return (winners(outputs) == targets).double().mean(1)
+
+
+def winners(outputs: Tensor) -> Tensor:
+    """The class with the largest output, the first of equals: (M, C, N) to (M, N).
+
+    `argmax` over the middle axis is some twenty times slower than these comparisons.
+    """
+    if outputs.shape[1] > FEW_CLASSES:
+        return outputs.argmax(1)
+    best, winner = outputs[:, 0], torch.zeros_like(outputs[:, 0], dtype=torch.int64)
+    for label in range(1, outputs.shape[1]):
+        better = outputs[:, label] > best
+        winner = winner.masked_fill_(better, label)
+        best = torch.maximum(best, outputs[:, label])
+    return winner
 
 
 def r2(outputs: Tensor, targets: Tensor) -> Tensor:

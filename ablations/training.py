@@ -242,12 +242,12 @@ def _penalties(training: _Training) -> tuple[Tensor | None, Tensor | None]:
     return (l1 * mask if l1 else None), (l2 * mask if l2 else None)
 
 
-def _expand(training: _Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """From one entry per seed to one per trial, targets features first.
+def _take(training: _Training, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Examples of every trial, targets features first.
 
-    Shapes: (S, n, ...) and (S, n) or (S, n, C) to (M, n, ...) and (M, n) or (M, C, n).
+    Shapes: rows (M, n); results (M, n, ...) and (M, n) or (M, C, n).
     """
-    x, y = x[training.seed_of], y[training.seed_of]
+    x, y = training.task.take(rows, training.seed_of)
     return x, (y.transpose(1, 2) if y.dim() == 3 else y)
 
 
@@ -255,16 +255,16 @@ def _minibatches(training: _Training) -> Iterator[tuple[Tensor, Tensor]]:
     """Inputs and targets of every step, (M, N, ...), drawn without replacement per epoch."""
     rows, size = training.train_rows, training.minibatch
     if size is None:
-        x, y = _expand(training, *training.task.take(rows))
+        x, y = _take(training, rows[training.seed_of])
         if x.dim() == 3:  # features first in memory, examples first in shape
             x = x.transpose(1, 2).contiguous().transpose(1, 2)
         while True:
             yield _disturb(training, x), y
     while True:
         orders = [torch.randperm(rows.shape[1], generator=g) for g in training.streams["order"]]
-        shuffled = rows.gather(1, torch.stack(orders).to(rows.device))
+        shuffled = rows.gather(1, torch.stack(orders).to(rows.device))[training.seed_of]  # (M, n)
         for start in range(0, rows.shape[1], size):
-            x, y = _expand(training, *training.task.take(shuffled[:, start : start + size]))
+            x, y = _take(training, shuffled[:, start : start + size])
             yield _disturb(training, x), y
 
 
@@ -457,7 +457,7 @@ class _History:
         image = len(task.input_shape) == 3
         if not (self.classify and image and rows.shape[1]) or self.diverged[0]:
             return
-        x, y = task.take(rows[:1])
+        x, y = task.take(rows[:1], self.training.seed_of[:1])
         picture = confusion_picture(self._first_outputs(x[0]), y[0])
         outcome.pictures.append({"trial": self.members[0].name, "step": steps, **picture})
 
@@ -477,8 +477,8 @@ def _measure(training: _Training, rows: Tensor) -> tuple[Tensor, Tensor]:
         )
         return nothing, nothing
     outputs, targets = [], []
-    for chunk in rows.split(CHUNK, dim=1):
-        x, y = _expand(training, *training.task.take(chunk))
+    for chunk in rows[training.seed_of].split(CHUNK, dim=1):
+        x, y = _take(training, chunk)
         outputs.append(stacked_forward(training.network, training.values, x, EVALUATION))
         targets.append(y)
     output, target = torch.cat(outputs, -1), torch.cat(targets, -1)  # (M, C, n)

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -43,6 +43,8 @@ from benchmarks.workloads import Workload, prepare
 PROCESS_WARM_UP = 0.5  # seconds (T7)
 REPORT_EVERY = 1.0  # seconds between two messages of a pass, so that they disturb little
 GRACE = 60.0  # seconds beyond its time after which a pass counts as hanging
+TRAINING = "*/records/*/*.lock"  # held in a results folder while a stack is trained
+TIMING = "timings.lock"  # held while workloads are timed
 
 Tell = Callable[[str], None]
 
@@ -100,8 +102,6 @@ def run_pass(
     }
     shortest = shortest_sample(clock, overhead, job.effort.sample)
     meters = _warmed_up(job, clock, shortest, build, notes, rng=rng, now=now, tell=tell)
-    gc.collect()
-    gc.freeze()
     time_rounds(
         list(meters.values()),
         clock,
@@ -110,7 +110,6 @@ def run_pass(
         has_time=lambda: now() < job.end,
         report=lambda round_, due: tell(f"round {round_ + 1}, {due} workloads open"),
     )
-    gc.unfreeze()
     return _finished(job, clock, meters, notes)
 
 
@@ -174,8 +173,7 @@ def _note_failure(notes: dict[str, Any], workload: Workload, reason: str) -> Non
 def _finished(
     job: Job, clock: Clock, meters: Mapping[Workload, Meter], notes: dict[str, Any]
 ) -> Pass:
-    by_name = {(w.name, w.mode): (w, meter) for w, meter in meters.items()}
-    ordered = [by_name[w.name, w.mode] for w in job.workloads if (w.name, w.mode) in by_name]
+    ordered = [(w, meters[w]) for w in job.workloads if w in meters]
     for workload, meter in ordered:
         if meter.is_given_up:
             reason = f"{meter.backwards} readings went backwards, {meter.in_flight} did not wait"
@@ -193,7 +191,7 @@ def _finished(
         {
             "workload": workload.name,
             "task": workload.task.name,
-            **workload.factors,
+            **factors,
             "device": job.device,
             "mode": workload.mode,
             "threads": job.threads,
@@ -205,6 +203,7 @@ def _finished(
             "seconds": sample.seconds,
         }
         for workload, meter in ordered
+        for factors in [workload.factors]
         for sample in meter.samples
     ]
     return Pass(rows, notes)
@@ -265,7 +264,11 @@ def in_fresh_process(job: Job, tell: Tell) -> Pass:
 def _child(connection: Connection, job: Job) -> None:
     """The life of the process: settle, time, answer. It ends when nobody listens."""
     settle_process(job.threads)
+    if job.device != "cpu":  # events are made on the current device
+        torch.accelerator.set_device_index(torch.device(job.device).index or 0)
     torch.set_flush_denormal(True)  # as in training: vanishing gradients would slow everything
+    gc.collect()
+    gc.freeze()  # what the imports left need not be searched again
     last = time.monotonic()
 
     def tell(line: str) -> None:
@@ -316,16 +319,16 @@ def cores_of_others(before: Activity, after: Activity) -> float:
     return round(max(0.0, others / (after.wall - before.wall)), 2)
 
 
-def held_locks(results: Path, own: Path | None = None) -> list[Path]:
-    """Lock files that another process holds: someone trains or times, here or in results/."""
-    folders = {results.resolve(), *(p.resolve() for p in Path("results").glob("*"))}
+def held_locks(results: Path, patterns: Sequence[str] = (TRAINING, TIMING)) -> list[Path]:
+    """Locks that a process holds: someone trains or times, in this folder or below results/."""
+    folders = {results.resolve(), *(path.resolve() for path in Path("results").glob("*"))}
     locks = [
         lock
         for folder in sorted(folders)
-        for pattern in ("*/records/*/*.lock", "timings.lock")
-        for lock in folder.glob(pattern)
+        for pattern in patterns
+        for lock in sorted(folder.glob(pattern))
     ]
-    return [lock for lock in locks if lock != own and _is_held(lock)]
+    return [lock for lock in locks if _is_held(lock)]
 
 
 def _is_held(lock: Path) -> bool:

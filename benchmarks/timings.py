@@ -13,12 +13,13 @@ import io
 import json
 import os
 import shlex
-import time
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ from ablations.records import canonical_json, try_lock, unlock, write_atomically
 from benchmarks.clock import LEAST_ITERATIONS, LEAST_WARM_UP
 from benchmarks.passes import (
     PROCESS_WARM_UP,
+    TIMING,
+    TRAINING,
     Job,
     Pass,
     Tell,
@@ -47,7 +50,7 @@ TIMINGS = [
     "workload", "task", *FACTORS, "device", "mode", "threads", "dtype", "process", "round",
     "order", "iterations", "seconds",
 ]  # fmt: skip
-START_UP = {"cpu": 5.0, "accelerator": 10.0}  # seconds until a process times, planned
+START_UP = {"cpu": 4.0, "accelerator": 6.0}  # seconds until a process times, planned
 RESERVE = 4.0  # seconds of the budget for imports, writing files and the last words
 UNTIMED = 1.5  # wall seconds per timed second: the untimed call before each sample, the rest
 BUSY = 0.5  # cores that others keep busy, from which a pass counts as disturbed
@@ -123,7 +126,7 @@ def _least_seconds(workload: Workload, effort: Effort, device: str) -> float:
 
 def fingerprint_of(plan: Plan, settings: Settings) -> str:
     """A hash of everything that can change the timings, but for the weather."""
-    here = machine("cpu", settings.threads)
+    here = machine(settings.devices[-1], settings.threads)
     content = {
         "schema": SCHEMA,
         "profile": settings.profile,
@@ -135,7 +138,7 @@ def fingerprint_of(plan: Plan, settings: Settings) -> str:
             for w in plan.workloads
         ],
         "code": [code_hash(), _own_hash()],
-        "machine": [here[key] for key in ("python", "torch", "platform", "cpu", "cores")],
+        "machine": [here[key] for key in ("python", "torch", "platform", "cpu", "cores", "gpu")],
     }
     return sha256(canonical_json(content).encode()).hexdigest()[:24]
 
@@ -173,7 +176,7 @@ def write_timings(
     """Write timings.csv, then timings.json, which says what timings.csv must be."""
     path = settings.results / "timings.csv"
     write_csv(path, TIMINGS, timings.rows)
-    here = machine("cpu" if settings.devices == ("cpu",) else "accelerator", settings.threads)
+    here = machine(settings.devices[-1], settings.threads)
     content = {
         "schema": SCHEMA,
         "fingerprint": fingerprint,
@@ -189,7 +192,12 @@ def write_timings(
         "flags": flags_of(timings),
         "meaning_of_flags": FLAGS,
         "passes": timings.passes,
-        "machine": here | {"command": shlex.join(commandline), "governor": _governor()},
+        "machine": here
+        | {
+            "command": shlex.join(commandline),
+            "governor": _governor(),
+            "gpu_state": None if here["gpu"] is None else _gpu_state(),
+        },
     }
     write_atomically(
         settings.results / "timings.json", json.dumps(content, indent=1, allow_nan=False) + "\n"
@@ -205,6 +213,21 @@ def _governor() -> str | None:
     try:
         return path.read_text().strip()
     except OSError:
+        return None
+
+
+def _gpu_state() -> str | None:
+    """Driver, clocks and power limit, as the driver's own tool says them (T16)."""
+    fields = "driver_version,clocks.sm,clocks.max.sm,power.limit,temperature.gpu"
+    try:
+        return subprocess.run(
+            ["nvidia-smi", f"--query-gpu={fields}", "--format=csv"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
         return None
 
 
@@ -242,12 +265,11 @@ def flags_of(timings: Timings) -> list[dict[str, Any]]:
     found = []
     for (device, mode, name), samples in series_of(timings.rows).items():
         passes = [p for p in timings.passes if p["device"] == device]
+        launches = [p["launch_seconds"] for p in passes if p["launch_seconds"] is not None]
         raised = flags(
             samples,
             unsteady=[[name, mode] in p["unsteady"] for p in passes],
-            launch_seconds=max((p["launch_seconds"] for p in passes), default=None)
-            if device != "cpu"
-            else None,
+            launch_seconds=min(launches, default=None),
             host_waits=any([name, mode] in p["host_waits"] for p in passes),
             busy=any(max(p["others_before"], p["others_during"]) >= BUSY for p in passes),
         )
@@ -277,59 +299,65 @@ def time_missing(
     timings = read_timings(settings.results, fingerprint, tell)
     if not missing_passes(timings, settings):
         return timings
-    lock = settings.results.resolve() / "timings.lock"
-    with alone(lock, settings.results, tell):
+    with alone(settings.results, tell):
         timings = read_timings(settings.results, fingerprint, lambda line: None)
-        end = time.monotonic() + settings.effort.budget - RESERVE
-        missing = missing_passes(timings, settings)
-        while missing:
+        end = monotonic() + settings.effort.budget - RESERVE
+        while missing := missing_passes(timings, settings):
+            end += wait_for_quiet(settings.results, tell, (TRAINING,))
+            begun = monotonic()
             device, process = missing[0]
-            end += wait_for_quiet(settings.results, lock, tell)
-            first = activity()
-            time.sleep(LOOK)
-            before = activity()
-            stop = before.wall + (end - before.wall) / len(missing)
-            job = Job(device, process, plan.workloads, settings.effort, settings.threads, stop)
+            stop = begun + (end - begun) / len(missing)
             tell(f"process {process + 1} of {settings.effort.processes} on {device}")
-            result = start(job, tell)
-            after = activity()
-            if held_locks(settings.results, lock):
+            job = Job(device, process, plan.workloads, settings.effort, settings.threads, stop)
+            done = _observed(job, tell, start)
+            if held_locks(settings.results, (TRAINING,)):
                 tell("training began meanwhile; this process is timed again after it")
-                end += after.wall - before.wall
+                end += monotonic() - begun
                 continue
-            timings.rows += result.rows
-            timings.passes.append(
-                result.notes
-                | {
-                    "seconds": round(after.wall - before.wall, 3),
-                    "others_before": cores_of_others(first, before),
-                    "others_during": cores_of_others(before, after),
-                    "load_average": round(os.getloadavg()[0], 2),
-                }
-            )
+            timings.rows += done.rows
+            timings.passes.append(done.notes)
             write_timings(timings, plan, settings, fingerprint, commandline)
-            missing = missing_passes(timings, settings)
     return timings
 
 
+def _observed(job: Job, tell: Tell, start: Callable[[Job, Tell], Pass]) -> Pass:
+    """Run one pass, and note what others did on the processor before and meanwhile."""
+    first = activity()
+    sleep(LOOK)
+    before = activity()
+    done = start(job, tell)
+    after = activity()
+    weather = {
+        "seconds": round(after.wall - before.wall, 3),
+        "others_before": cores_of_others(first, before),
+        "others_during": cores_of_others(before, after),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+    return replace(done, notes=done.notes | weather)
+
+
 @contextmanager
-def alone(lock: Path, results: Path, tell: Tell) -> Iterator[None]:
-    """Hold the lock that says that something is being timed, so that no two are."""
+def alone(results: Path, tell: Tell) -> Iterator[None]:
+    """Hold the lock that says that something is being timed, taken once all is quiet."""
+    lock = results / TIMING
+    wait_for_quiet(results, tell)
     while (handle := try_lock(lock)) is None:
-        wait_for_quiet(results, None, tell)
+        wait_for_quiet(results, tell)
     try:
         yield
     finally:
         unlock(lock, handle)
 
 
-def wait_for_quiet(results: Path, own: Path | None, tell: Tell) -> float:
+def wait_for_quiet(
+    results: Path, tell: Tell, patterns: Sequence[str] = (TRAINING, TIMING)
+) -> float:
     """Wait until nobody trains or times in our folders; the seconds that it took."""
-    start = time.monotonic()
+    start = monotonic()
     told = False
-    while locks := held_locks(results, own):
+    while locks := held_locks(results, patterns):
         if not told:
             tell(f"waiting: something is trained or timed in {locks[0].parent}; Ctrl-C gives up")
             told = True
-        time.sleep(POLL)
-    return time.monotonic() - start if told else 0.0
+        sleep(POLL)
+    return monotonic() - start if told else 0.0

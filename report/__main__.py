@@ -10,7 +10,8 @@ from pathlib import Path
 from report.contents import build_report
 from report.drawing import house_style
 from report.page import write_report
-from report.tables import Results, StudyResults, TableError, read_results
+from report.schema import TableError
+from report.tables import Results, StudyResults, read_results
 from report.walls import PictureError
 
 PROFILES = ("quick", "standard", "full")

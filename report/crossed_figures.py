@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from report import effects, factorial
+from report import factorial, factors
 from report.document import Picture
 from report.drawing import draw
 from report.estimates import holm
 from report.evidence import HALF, heat_map_of, sheet
 from report.figures import short
 from report.frames import records
+from report.grids import level_label
 from report.numbers import listed, number, p_value
 from report.palette import SERIES
 from report.prose import ALPHA
@@ -31,11 +32,11 @@ class Factorial:
 
     view: TaskView
     refusal: str = ""
-    terms: pd.DataFrame  # effects.anova
-    effects: pd.DataFrame  # effects.main_effects, display units
-    means: pd.DataFrame  # effects.marginal_means, display units
-    pairs: pd.DataFrame  # effects.interaction_effects, display units
-    dependencies: pd.DataFrame  # effects.depends_on
+    terms: pd.DataFrame  # factors.anova
+    effects: pd.DataFrame  # factors.main_effects, display units
+    means: pd.DataFrame  # factors.marginal_means, display units
+    pairs: pd.DataFrame  # factors.interaction_effects, display units
+    dependencies: pd.DataFrame  # factors.depends_on
 
 
 def factorial_of(view: TaskView) -> Factorial:
@@ -43,17 +44,17 @@ def factorial_of(view: TaskView) -> Factorial:
     try:
         return Factorial(
             view=view,
-            terms=effects.anova(view.results, view.name),
+            terms=factors.anova(view.results, view.name),
             effects=in_units(
-                effects.main_effects(view.results, view.name), view.scale, "detectable"
+                factors.main_effects(view.results, view.name), view.scale, "detectable"
             ),
-            means=in_units(effects.marginal_means(view.results, view.name), view.scale),
+            means=in_units(factors.marginal_means(view.results, view.name), view.scale),
             pairs=in_units(
-                effects.interaction_effects(view.results, view.name), view.scale, "mean"
+                factors.interaction_effects(view.results, view.name), view.scale, "mean"
             ),
-            dependencies=effects.depends_on(view.results, view.name),
+            dependencies=factors.depends_on(view.results, view.name),
         )
-    except effects.UnbalancedError as error:
+    except factors.UnbalancedError as error:
         none = pd.DataFrame()
         return Factorial(
             view=view,
@@ -195,8 +196,8 @@ def _lines_of(part: Factorial, term: dict[str, Any]) -> tuple[pd.DataFrame, str,
     half = (pairs["high"] - pairs["low"]) / 2
     frame = pd.DataFrame(
         {
-            "across": [effects.level_label(across, x) for x in pairs[f"level_{side}"]],
-            "line": [effects.level_label(lines, x) for x in pairs[f"level_{other}"]],
+            "across": [level_label(across, x) for x in pairs[f"level_{side}"]],
+            "line": [level_label(lines, x) for x in pairs[f"level_{other}"]],
             "value": pairs["mean"],
             "low": pairs["mean"] - half,
             "high": pairs["mean"] + half,

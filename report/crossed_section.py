@@ -20,6 +20,7 @@ from report.crossed_figures import (
 from report.document import Block, Figures, Finding, Section, Text
 from report.estimates import holm, paired_difference
 from report.frames import records
+from report.grids import level_label
 from report.numbers import bounds, counted, decimals, listed, margin, number, scaled
 from report.prose import ALPHA, Ranking, contrast_sentence, ranking_sentence
 from report.study_section import cell_table, study_blocks, task_title
@@ -139,10 +140,10 @@ def _swing(part: Factorial, first: str, second: str) -> str:
     ends = [change.loc[level].idxmax(), change.loc[level].idxmin()]
     at = [
         f"{_simple_effect(part, (first, str(level), base), (second, str(end)))} with "
-        f"{effects.level_label(second, str(end))}"
+        f"{level_label(second, str(end))}"
         for end in ends
     ]
-    own, other = (effects.level_label(first, str(x)) for x in (level, base))
+    own, other = (level_label(first, str(x)) for x in (level, base))
     n = f"n = {counted(int(part.means['n'].max()), 'seed')}"
     return f"{own} against {other} is {at[0]} and {at[1]} (95% t intervals, {n})"
 
@@ -234,7 +235,7 @@ def _main_effect_finding(study: str, part: Factorial) -> list[Finding]:
         strongest,
         part.view.scale,
         task=f"{part.view.name}, averaged over all other factors",
-        baseline=effects.level_label(str(factor), base),
+        baseline=level_label(str(factor), base),
     )
     figure = f"{part.view.slug}-main-effects"
     return [Finding(topic=study, lines=(sentence,), figure=figure, weight=strongest.strength)]

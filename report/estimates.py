@@ -1,14 +1,12 @@
-"""Arrays in, estimates out: intervals, tests, effect sizes, and the analysis of variance of a grid.
+"""Arrays in, estimates out: means, differences, shares, with intervals, tests and effect sizes.
 
 Seeds are blocks and lie on the last axis: element s of two arrays was trained from seed s. NaN
 marks a trial without a response; it is left out, and every n says how many were not. Functions
 of several rows take arrays of shape (..., S) and reduce the last axis.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations, product
 from typing import Final
 
 import numpy as np
@@ -17,11 +15,7 @@ from scipy import special, stats
 
 Floats = NDArray[np.float64]
 
-EXACT_UP_TO: Final = 16  # seeds for which all 2^n sign flips are enumerated
-DRAWS: Final = 9_999  # sign flips drawn for more seeds than that
-MANY_SEEDS: Final = 1_000_000  # `seeds_needed` answers infinity beyond
 ROUNDING: Final = 16 * np.finfo(float).eps  # a spread below this share of the values is rounding
-POOLED_FOR_BOOTSTRAP: Final = 30  # fewer scores get no bootstrap interval: it would be too short
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,57 +140,7 @@ def _restored(adjusted: Floats, order: NDArray[np.intp], p: Floats) -> Floats:
     return np.where(np.isnan(p), np.nan, result)
 
 
-# Sign flips
-
-
-def sign_flip_p(differences: Floats, *, rng: np.random.Generator) -> Floats:
-    """Two-sided p of the mean under random signs of the differences, shape (..., S) to (...).
-
-    Exact over all 2^n for n <= 16; beyond, 9,999 draws and (b + 1)/(B + 1). NaN below two values.
-
-    Args:
-        rng: source of the drawn flips, the same for every row of one n.
-    """
-    table = np.asarray(differences, float)
-    rows = table.reshape(int(np.prod(table.shape[:-1])), table.shape[-1])
-    signs: dict[int, Floats] = {}
-    result = np.full(len(rows), np.nan)
-    for index, row in enumerate(rows):
-        values = row[~np.isnan(row)]
-        n = len(values)
-        if n >= 2 and np.isfinite(values).all():
-            if n not in signs:
-                signs[n] = _all_signs(n) if n <= EXACT_UP_TO else _drawn_signs(n, rng)
-            result[index] = _flip_share(values, signs[n])
-    return result.reshape(table.shape[:-1])[()]
-
-
-def _flip_share(values: Floats, signs: Floats) -> float:
-    """Share of the flips whose sum is as far from zero as the one observed, ties included."""
-    scaled = values / max(np.abs(values).max(), np.finfo(float).tiny)  # a sum cannot overflow
-    reached = np.abs(signs @ scaled) >= abs(scaled.sum()) - 1e-12 * len(values)
-    exact = len(values) <= EXACT_UP_TO
-    return float(reached.mean() if exact else (reached.sum() + 1) / (DRAWS + 1))
-
-
-@cache
-def _all_signs(n: int) -> Floats:
-    """All patterns of n signs up to a common flip, which leaves |sum| alone; (2^(n - 1), n)."""
-    return np.array([(1.0, *signs) for signs in product((1.0, -1.0), repeat=n - 1)])
-
-
-def _drawn_signs(n: int, rng: np.random.Generator) -> Floats:
-    return rng.choice([-1.0, 1.0], size=(DRAWS, n))
-
-
-def sign_flip_floor(n: int) -> float:
-    """The least p that `sign_flip_p` can give at this n; NaN below two values."""
-    if n < 2:
-        return float("nan")
-    return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (DRAWS + 1)
-
-
-# Effect sizes and power
+# Effect sizes
 
 
 def cohen_dz(treated: Floats, control: Floats) -> Floats:
@@ -246,70 +190,7 @@ def _ratio(value: Floats, spread: Floats) -> Floats:
         return np.where(spread > 0, value / spread, np.nan)[()]
 
 
-def power_of_t(effect: Floats | float, n: Floats | NDArray[np.int64] | int, alpha: float) -> Floats:
-    """Power of a two-sided one-sample t test at effect d over n seeds (noncentral t)."""
-    freedom = np.asarray(n, float) - 1
-    noncentrality = np.abs(np.asarray(effect, float)) * np.sqrt(freedom + 1)
-    threshold = np.asarray(special.stdtrit(freedom, 1 - alpha / 2), float)
-    above = 1 - _noncentral_t(freedom, noncentrality, threshold)
-    return np.asarray(above + _noncentral_t(freedom, noncentrality, -threshold))
-
-
-def _noncentral_t(freedom: Floats, noncentrality: Floats, t: Floats) -> Floats:
-    """The distribution function, 0 or 1 in the far tails where scipy's series gives up (NaN)."""
-    share: Floats = np.asarray(special.nctdtr(freedom, noncentrality, t), float)
-    return np.where(np.isnan(share), (t > noncentrality).astype(float), share)
-
-
-def smallest_detectable(
-    deviation: Floats | float, n: NDArray[np.int64] | int, alpha: float = 0.05, power: float = 0.8
-) -> Floats:
-    """The smallest difference that n seeds with this deviation find with this power.
-
-    As `statsmodels.stats.power.TTestPower` solves it; NaN below two seeds.
-    """
-    distinct, inverse = np.unique(np.asarray(n), return_inverse=True)
-    unit = np.array([_detectable_d(int(count), alpha, power) for count in distinct])
-    return np.asarray(np.asarray(deviation, float) * unit[inverse].reshape(np.shape(n)))[()]
-
-
-@cache
-def _detectable_d(n: int, alpha: float, power: float) -> float:
-    if n < 2 or not 0 < alpha < power < 1:
-        return float("nan")
-    low, high = 0.0, 1.0
-    while power_of_t(high, n, alpha) < power:
-        high *= 2
-    for _ in range(60):  # halves the bracket to the last bit
-        middle = (low + high) / 2
-        low, high = (low, middle) if power_of_t(middle, n, alpha) >= power else (middle, high)
-    return high
-
-
-def seeds_needed(
-    effect: Floats | float, deviation: Floats | float, alpha: float = 0.05, power: float = 0.8
-) -> Floats:
-    """The least number of seeds that finds `effect` with this power.
-
-    Infinite for no effect or beyond a million seeds, NaN where effect or deviation is unknown.
-    """
-    with np.errstate(all="ignore"):
-        d = np.abs(np.asarray(effect, float)) / np.asarray(deviation, float)
-    d = np.minimum(d, 1e4)
-    with np.errstate(all="ignore"):
-        normal = ((special.ndtri(1 - alpha / 2) + special.ndtri(power)) / d) ** 2  # a lower bound
-    possible = normal < MANY_SEEDS
-    too_few = np.ones(d.shape, int)
-    enough = np.where(possible, 4 * np.where(possible, normal, 0) + 50, 2).astype(int)
-    while (enough - too_few > 1).any():
-        middle = (too_few + enough + 1) // 2
-        found = power_of_t(np.where(possible, d, 1.0), middle, alpha) >= power
-        too_few, enough = np.where(found, too_few, middle), np.where(found, middle, enough)
-        too_few = np.minimum(too_few, enough - 1)
-    return np.where(np.isnan(d), np.nan, np.where(possible, enough, np.inf))[()]
-
-
-# Shares, medians, trimmed means
+# Shares and medians
 
 
 def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Estimate:
@@ -361,99 +242,3 @@ def median_interval(values: Floats, *, confidence: float = 0.95) -> Estimate:
 def _median_rank(n: int, confidence: float) -> int:
     """Rank from either end of the order statistics that cover the median; 0 for none."""
     return int(stats.binom.ppf((1 - confidence) / 2, n, 0.5))
-
-
-def interquartile_mean(
-    strata: Sequence[Floats],
-    *,
-    rng: np.random.Generator,
-    resamples: int = 2_000,
-    confidence: float = 0.95,
-) -> Estimate:
-    """Mean of the middle half of all scores, with a stratified percentile bootstrap.
-
-    Seeds are resampled within each stratum (a task), as in Agarwal et al. 2021. Fewer than 30
-    pooled scores get NaN bounds (METHODS S4).
-
-    Args:
-        strata: scores of each task, shape (S,) each.
-        rng: source of the resamples.
-    """
-    parts = [part[~np.isnan(part)] for part in (np.asarray(part, float) for part in strata)]
-    pooled, name = np.concatenate([np.empty(0), *parts]), interval_name(confidence, "bootstrap")
-    value = float(_middle_mean(pooled))
-    if len(pooled) < POOLED_FOR_BOOTSTRAP:
-        return Estimate(value, float("nan"), float("nan"), len(pooled), name)
-    drawn = [
-        part[rng.integers(len(part), size=(resamples, len(part)))] for part in parts if len(part)
-    ]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(_middle_mean(np.concatenate(drawn, axis=1)), [tail, 1 - tail])
-    return Estimate(value, float(low), float(high), len(pooled), name)
-
-
-def _middle_mean(scores: Floats) -> Floats:
-    """`scipy.stats.trim_mean(scores, 0.25, axis=-1)`, NaN for none."""
-    n = scores.shape[-1]
-    middle = np.sort(scores, axis=-1)[..., n // 4 : n - n // 4]
-    with np.errstate(all="ignore"):
-        return np.asarray(middle.sum(axis=-1) / np.float64(middle.shape[-1]))
-
-
-# Analysis of variance of a balanced grid
-
-
-@dataclass(frozen=True, slots=True)
-class Variation:
-    """Sums of squares of a balanced grid with seeds as blocks."""
-
-    terms: tuple[tuple[int, ...], ...]  # the axes of each term: main effects, pairs, ...
-    df: tuple[int, ...]  # one per term
-    ss: tuple[float, ...]  # one per term
-    df_seed: int
-    ss_seed: float
-    df_error: int
-    ss_error: float
-
-
-@np.errstate(all="ignore")
-def effect_of(responses: Floats, axes: tuple[int, ...], factors: int) -> Floats:
-    """The effect of one term: what these axes add to all terms below, others averaged out.
-
-    The functional decomposition f_0 + f_i + f_ij + ...: along an axis of the term subtract the
-    mean, along any other of the first `factors` axes take it (kept with length 1).
-    """
-    for axis in range(factors):
-        mean = responses.mean(axis=axis, keepdims=True)
-        responses = responses - mean if axis in axes else mean
-    return responses
-
-
-@np.errstate(all="ignore")  # sums of squares of 1e200 are infinite, not a crash
-def variation(responses: Floats) -> Variation:
-    """Split the variation of a complete grid, shape (levels of each factor..., S).
-
-    The textbook randomised block design: total = every term + seed + error, where error is how
-    cells differ from seed to seed. A sum of squares as small as rounding is zero.
-    """
-    *levels, seeds = responses.shape
-    factors = len(levels)
-    means = responses.mean(axis=-1)
-    terms = [t for size in range(1, factors + 1) for t in combinations(range(factors), size)]
-    per_seed = effect_of(responses, (), factors)  # (1, ..., S)
-    error = responses - means[..., None] - per_seed + means.mean()
-    floor = responses.size * (ROUNDING * np.abs(responses).max(initial=0)) ** 2
-
-    def squares(effect: Floats) -> float:
-        total = float((effect**2).sum() * (responses.size / effect.size))
-        return 0.0 if total <= floor < np.inf else total
-
-    return Variation(
-        tuple(terms),
-        tuple(int(np.prod([levels[axis] - 1 for axis in term])) for term in terms),
-        tuple(squares(effect_of(means, term, factors)) for term in terms),
-        seeds - 1,
-        squares(per_seed - means.mean()),
-        (int(np.prod(levels)) - 1) * (seeds - 1),
-        squares(error),
-    )

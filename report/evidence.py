@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from report import effects, figures
+from report import curves, figures
 from report.document import Picture
 from report.drawing import draw
 from report.frames import records
@@ -104,8 +104,8 @@ def learning_curves(
     """Validation response while training."""
     response = "val_" + str(view.task["response"]).partition("_")[2]
     scale = scale_of(response)
-    curves = effects.learning_curves(view.results, view.name, response)
-    frame = in_units(spoken(curves, view.factors), scale)
+    frame = curves.learning_curves(view.results, view.name, response)
+    frame = in_units(spoken(frame, view.factors), scale)
     frame = frame[np.isfinite(frame["value"])]
     if frame.empty:
         return None
@@ -136,7 +136,7 @@ def learning_curves(
 
 def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | None:
     """Tuning: the response at every learning rate that was tried."""
-    frame = spoken(effects.rate_sensitivity(view.results, view.name), view.factors)
+    frame = spoken(curves.rate_sensitivity(view.results, view.name), view.factors)
     if frame.empty:
         return None
     response = "val_loss"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from report.estimates import Estimate, median_interval
 from report.frames import records
-from report.tables import FACTORS
+from report.schema import FACTORS
 
 AGAIN = " (again)"  # ends the name of the second half of an A/A pair
 GROUP = ["device", "mode", "task"]

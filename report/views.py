@@ -11,10 +11,12 @@ import pandas as pd
 from report import effects
 from report.estimates import Estimate, interval_name, paired_difference
 from report.frames import records
+from report.grids import level_label
 from report.numbers import Scale, scale_of, scaled
 from report.palette import SERIES, colours_of
 from report.prose import ALPHA, Contrast, Ranking
-from report.tables import TRIALS, StudyResults, TableError
+from report.schema import TRIALS, TableError
+from report.tables import StudyResults
 
 ESTIMATES = ("value", "low", "high")
 
@@ -94,7 +96,7 @@ def spoken(frame: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """A frame whose label "none" reads as in a sentence, for instance "no regularisation"."""
     if len(factors) != 1:
         return frame
-    label = frame["label"].where(frame["label"] != "none", effects.level_label(factors[0], "none"))
+    label = frame["label"].where(frame["label"] != "none", level_label(factors[0], "none"))
     return frame.assign(label=label)
 
 

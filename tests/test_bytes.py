@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from ablations.levels import (
     REGRESSION_LOSSES,
     REGULARISERS,
 )
-from ablations.training import train
+from ablations.streams import Streams
+from ablations.training import CHUNK, train
 
 SEEDS = range(8)
 RATES = tuple(0.001 * 2**k for k in range(8))  # 8 seeds at 8 rates: 64 trials
@@ -112,6 +114,11 @@ TINY = {
     ),
     "one unit, three examples": ("spiral", SMALL, {"width": 1, "minibatch": 3, "depth": 3}),
     "one left over": ("wave", {**SMALL, "points": 8}, {"width": 2, "minibatch": 7, "depth": 1}),
+    "one left over by the chunks of an evaluation": (
+        "wave",
+        {**SMALL, "validation_points": CHUNK + 1},
+        {"width": 1, "depth": 1},
+    ),
     "one to validate": ("spiral", {**SMALL, "validation_points": 1}, {"width": 1, "loss": "bce"}),
 }
 
@@ -240,6 +247,27 @@ def test_global_generators_neither_matter_nor_move(name):
         torch.set_rng_state(before[0])
         random.setstate(before[1])
     assert results[0] == results[1]
+
+
+def test_a_stream_is_keyed_by_study_name_task_and_seed():
+    """Each of the four tells streams apart; asked for again, a stream starts again."""
+
+    def drawn(study_seed, name, task, seed):
+        stream = Streams(study_seed, task).generator(name, seed)
+        return tuple(torch.rand(4, generator=stream).tolist())
+
+    keys = list(product((0, 1), ("order", "split"), ("spiral", "digits"), (0, 1, 1000)))
+    assert len({drawn(*key) for key in keys}) == len(keys) == 24
+    assert drawn(0, "order", "spiral", 0) == drawn(0, "order", "spiral", 0)
+
+
+def test_another_study_seed_is_another_study():
+    """Data, start and order all change, so no loss stays what it was."""
+    shape = {"settings": SMALL, "minibatch": 7}
+    rows = [train(stack_of(study_seed=seed, **shape)).rows[0] for seed in (0, 1)]
+    assert all(
+        rows[0][f"{part}_loss"] != rows[1][f"{part}_loss"] for part in ("train", "val", "test")
+    )
 
 
 def test_where_memory_lies_does_not_matter():

@@ -264,7 +264,7 @@ def test_a_real_gpu_is_waited_for_and_caught_when_it_is_not():
     assert waited.device_seconds == pytest.approx(waited.seconds, rel=0.2)
     assert time_block(clock_for("cpu"), lambda: x @ x, 20).in_flight
     torch.cuda.synchronize()
-    assert waits_for_device("cuda", lambda: x[0, 0].item())
+    assert waits_for_device("cuda", x[0, 0].item)
 
 
 # Rounds

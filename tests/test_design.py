@@ -293,3 +293,40 @@ def test_no_seed_is_both_tuned_on_and_compared(tmp_path, seeds, tuning, rates):
     assert len({trial.name for trial in trials}) == len(trials)
     tried = tuning * rates if rates > 1 else 0
     assert len(trials) == 2 * (seeds + tried)
+
+
+@pytest.mark.parametrize(
+    ("factor", "level", "other"),
+    [
+        ("activation", Level("celu"), Level("elu")),
+        ("activation", Level("leaky_relu", (("negative_slope", 0.0),)), Level("relu")),
+        ("optimizer", Level("adamw"), Level("adam")),
+        ("optimizer", Level("momentum", (("momentum", 0.0),)), Level("sgd")),
+    ],
+    ids=["celu", "leaky_relu", "adamw", "momentum"],
+)
+def test_a_level_that_is_another_by_definition_is_trained_once(factor, level, other):
+    one, two = (baseline_cell("spiral", {factor: each}) for each in (level, other))
+    assert canonical(one) == canonical(two)
+
+
+@pytest.mark.parametrize(
+    ("level", "other"),
+    [
+        (Level("celu", (("alpha", 2.0),)), Level("elu")),
+        (Level("leaky_relu"), Level("relu")),
+    ],
+    ids=["celu", "leaky_relu"],
+)
+def test_a_level_with_settings_of_its_own_is_not_taken_for_another(level, other):
+    one, two = (baseline_cell("spiral", {"activation": each}) for each in (level, other))
+    assert canonical(one) != canonical(two)
+
+
+def test_adamw_with_weight_decay_as_regularisation_is_not_adam():
+    decay = Level("weight_decay")
+    one, two = (
+        baseline_cell("spiral", {"optimizer": Level(name), "regularisation": decay})
+        for name in ("adamw", "adam")
+    )
+    assert canonical(one) != canonical(two)

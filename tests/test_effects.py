@@ -16,9 +16,18 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from report import effects
-from report.effects import UnbalancedError
-from report.tables import CURVES, FACTORS, PICTURES, POINTS, STACKS, TRIALS, StudyResults
+from report import effects, grids
+from report.curves import learning_curves, rate_sensitivity, steps_to_target
+from report.factors import (
+    UnbalancedError,
+    anova,
+    depends_on,
+    interaction_effects,
+    main_effects,
+    marginal_means,
+)
+from report.schema import CURVES, FACTORS, PICTURES, POINTS, STACKS, TRIALS
+from report.tables import StudyResults
 
 TWO = {"activation": ("relu", "tanh"), "depth": ("2", "1", "4")}
 ONE = {"activation": ("relu", "identity", "tanh")}
@@ -27,16 +36,16 @@ FRAMES = [
     effects.cell_table,
     effects.contrasts,
     effects.simple_effects,
-    effects.rate_sensitivity,
-    lambda results, task: effects.learning_curves(results, task, "val_loss"),
-    lambda results, task: effects.steps_to_target(results, task, 0.8),
+    rate_sensitivity,
+    lambda results, task: learning_curves(results, task, "val_loss"),
+    lambda results, task: steps_to_target(results, task, 0.8),
 ]
 BALANCED = [
-    effects.main_effects,
-    effects.marginal_means,
-    effects.interaction_effects,
-    effects.anova,
-    effects.depends_on,
+    main_effects,
+    marginal_means,
+    interaction_effects,
+    anova,
+    depends_on,
 ]
 
 
@@ -147,7 +156,7 @@ def study(
     ],
 )
 def test_labels_can_be_read_without_a_legend(cell, label):
-    assert effects.cell_label(cell) == label
+    assert grids.cell_label(cell) == label
 
 
 def test_an_unknown_task_or_column_is_named(rng):
@@ -155,7 +164,7 @@ def test_an_unknown_task_or_column_is_named(rng):
     with pytest.raises(ValueError, match=r"unknown task 'spirl'; did you mean 'spiral'\?"):
         effects.scores(results, "spirl")
     with pytest.raises(ValueError, match=r"no column 'val_los'; did you mean 'val_loss'\?"):
-        effects.learning_curves(results, "spiral", "val_los")
+        learning_curves(results, "spiral", "val_los")
 
 
 # Scores
@@ -311,7 +320,7 @@ def test_the_baseline_need_not_be_the_first_level(rng):
     means = values.mean(axis=2)
     table = effects.contrasts(results, "spiral").set_index("label")["value"]
     assert table["relu, depth 1"] == pytest.approx(means[0, 1] - means[1, 2])
-    table = effects.main_effects(results, "spiral").set_index("label")["value"]
+    table = main_effects(results, "spiral").set_index("label")["value"]
     assert list(table.index) == ["relu", "depth 2", "depth 1"]
     assert table["depth 1"] == pytest.approx((means[:, 1] - means[:, 2]).mean())
     table = effects.simple_effects(results, "spiral").set_index("label")["value"]
@@ -367,7 +376,7 @@ def test_main_effects_of_a_hand_computed_table():
     """Rows .1 .2 .3 / .5 .4 .6: tanh is +.3 over relu; depth 1 is 0, depth 4 +.15 over depth 2."""
     cells = np.array([[0.1, 0.2, 0.3], [0.5, 0.4, 0.6]])
     seeds = np.array([-0.01, 0.0, 0.01])
-    table = effects.main_effects(study(cells[..., None] + seeds, TWO), "spiral")
+    table = main_effects(study(cells[..., None] + seeds, TWO), "spiral")
     assert table["label"].tolist() == ["tanh", "depth 1", "depth 4"]
     np.testing.assert_allclose(table["value"], [0.3, 0.0, 0.15], atol=1e-12)
     assert table["m"].unique().tolist() == [3]
@@ -378,7 +387,7 @@ def test_main_effects_of_one_factor_are_its_contrasts(rng):
     results = study(rng.random((3, 4)), ONE)
     shared = list(effects.CONTRAST_COLUMNS)
     pd.testing.assert_frame_equal(
-        effects.main_effects(results, "spiral")[shared],
+        main_effects(results, "spiral")[shared],
         effects.contrasts(results, "spiral")[shared],
     )
 
@@ -386,11 +395,11 @@ def test_main_effects_of_one_factor_are_its_contrasts(rng):
 def test_main_effects_and_marginal_means_are_means_over_the_other_factors(rng):
     values = rng.random((2, 3, 4))
     results = study(values, TWO)
-    means = effects.marginal_means(results, "spiral")
+    means = marginal_means(results, "spiral")
     np.testing.assert_allclose(means["value"][:2], values.mean(axis=(1, 2)))
     np.testing.assert_allclose(means["value"][2:], values.mean(axis=(0, 2)))
     assert means["is_baseline"].tolist() == [True, False, True, False, False]
-    table = effects.main_effects(results, "spiral")
+    table = main_effects(results, "spiral")
     oracle = stats.ttest_rel(values[1].mean(axis=0), values[0].mean(axis=0))
     np.testing.assert_allclose(table["p"][0], oracle.pvalue, rtol=1e-10)
     np.testing.assert_allclose(
@@ -403,7 +412,7 @@ def test_interactions_of_a_hand_computed_table():
     factors = {"activation": ("relu", "tanh"), "depth": ("2", "1")}
     cells = np.array([[1.0, 2.0], [3.0, 8.0]])
     results = study(cells[..., None] + np.array([-1.0, 1.0]), factors, response="test_loss")
-    table = effects.interaction_effects(results, "spiral")
+    table = interaction_effects(results, "spiral")
     assert table["value"].tolist() == [1, -1, -1, 1]
     assert table["mean"].tolist() == [1, 2, 3, 8]
     assert table[["factor_a", "level_a", "factor_b", "level_b"]].values.tolist()[1] == [
@@ -419,10 +428,10 @@ def test_an_additive_grid_has_no_interaction(rng):
         np.reshape(p, [-1 if a == i else 1 for a in range(4)]) for i, p in enumerate(parts)
     )
     results = study(values, factors, response="test_loss")
-    table = effects.interaction_effects(results, "spiral")
+    table = interaction_effects(results, "spiral")
     assert len(table) == 6 + 4 + 6
     np.testing.assert_allclose(table[["value", "low", "high"]], 0, atol=1e-12)
-    assert effects.depends_on(results, "spiral").empty
+    assert depends_on(results, "spiral").empty
 
 
 # Analysis of variance
@@ -431,7 +440,7 @@ def test_an_additive_grid_has_no_interaction(rng):
 def test_anova_is_statsmodels(rng):
     values = rng.random((2, 3, 4))
     results = study(values, TWO)
-    table = effects.anova(results, "spiral").set_index("term")
+    table = anova(results, "spiral").set_index("term")
     data = effects.scores(results, "spiral").astype({"seed": str})
     oracle = sm.stats.anova_lm(smf.ols("score ~ activation * depth + seed", data).fit())
     for ours, theirs in (
@@ -461,7 +470,7 @@ def test_shares_and_effect_sizes_of_a_hand_computed_table():
     seeds = np.array([-1.0, 1.0])
     values = cells[..., None] + seeds + noise[..., None] * seeds
     factors = {"activation": ("relu", "tanh"), "depth": ("2", "1")}
-    table = effects.anova(study(values, factors, response="test_loss"), "spiral")
+    table = anova(study(values, factors, response="test_loss"), "spiral")
     np.testing.assert_allclose(table["ss"], [32, 18, 8, 8, 6])
     np.testing.assert_allclose(table["share"], np.array([30, 16, 6, 6, 7 * 2]) / 72)
     np.testing.assert_allclose(table["omega2"][:4], np.array([30, 16, 6, 6]) / 74)
@@ -470,7 +479,7 @@ def test_shares_and_effect_sizes_of_a_hand_computed_table():
 
 
 def test_without_noise_nothing_is_tested():
-    table = effects.anova(study(np.full((2, 3, 3), 0.5), TWO), "spiral")
+    table = anova(study(np.full((2, 3, 3), 0.5), TWO), "spiral")
     assert (table["ss"] == 0).all()
     assert table[["f", "p", "share"]].isna().all(axis=None)
 
@@ -481,7 +490,7 @@ def test_a_crossover_depends_on_the_other_factor(rng):
     values = np.full((2, 2, 2, 5), 0.5) + 0.01 * rng.normal(size=(2, 2, 2, 5))
     values[0, 1] += 0.2
     values[1, 0] += 0.2
-    table = effects.depends_on(study(values, factors), "spiral")
+    table = depends_on(study(values, factors), "spiral")
     assert table["factor"].tolist() == ["activation", "depth"]
     assert table["on"].tolist() == ["depth", "activation"]
     assert (table["interaction_share"] > 0.8).all()
@@ -491,8 +500,8 @@ def test_a_real_interaction_smaller_than_the_main_effects_is_no_dependence(rng):
     factors = {"activation": ("relu", "tanh"), "depth": ("2", "4")}
     values = np.array([[0.1, 0.4], [0.5, 0.9]])[..., None] + 0.001 * rng.normal(size=(2, 2, 5))
     results = study(values, factors)
-    assert effects.anova(results, "spiral")["p"][2] < 1e-6
-    assert effects.depends_on(results, "spiral").empty
+    assert anova(results, "spiral")["p"][2] < 1e-6
+    assert depends_on(results, "spiral").empty
 
 
 def test_planted_shares_are_found(rng):
@@ -511,7 +520,7 @@ def test_planted_shares_are_found(rng):
         seeds = np.sqrt(0.1) * rng.normal(size=10)
         noise = np.sqrt(0.2) * rng.normal(size=(3, 4, 10))
         results = study(cells[..., None] + seeds + noise, factors, response="test_loss")
-        found.append(effects.anova(results, "spiral").set_index("term")["share"])
+        found.append(anova(results, "spiral").set_index("term")["share"])
     mean = pd.concat(found, axis=1).mean(axis=1)
     for term, share in {**planted, "error": 0.2}.items():
         assert mean[term] == pytest.approx(share, abs=0.02), term
@@ -543,7 +552,7 @@ def test_leave_one_out_is_refused_with_the_reason(rng):
         cell for cell in results.study["cells"] if "relu" in cell.values() or cell["depth"] == "2"
     ]
     with pytest.raises(UnbalancedError, match="it has 4 of the 6 combinations of its levels"):
-        effects.anova(results, "spiral")
+        anova(results, "spiral")
     assert len(effects.contrasts(results, "spiral")) == 3
 
 
@@ -553,15 +562,15 @@ def test_a_level_that_a_task_does_not_have_is_no_hole(rng):
     results = study(values, TWO)
     results.study["cells"] = [c for c in results.study["cells"] if c["depth"] != "1"]
     results.study["factors"][0]["levels"].append("elu")
-    assert effects.anova(results, "spiral")["df"].tolist() == [1, 1, 1, 3, 9]
-    assert effects.main_effects(results, "spiral")["label"].tolist() == ["tanh", "depth 4"]
-    table = effects.interaction_effects(results, "spiral")
+    assert anova(results, "spiral")["df"].tolist() == [1, 1, 1, 3, 9]
+    assert main_effects(results, "spiral")["label"].tolist() == ["tanh", "depth 4"]
+    table = interaction_effects(results, "spiral")
     assert table["level_b"].tolist() == ["2", "4", "2", "4"]
 
 
 def test_diverged_trials_stay_in_the_anova(rng):
     results = study(rng.random((2, 3, 4)), TWO, statuses={3: "diverged"})
-    assert effects.anova(results, "spiral")["df"].tolist() == [1, 2, 2, 3, 15]
+    assert anova(results, "spiral")["df"].tolist() == [1, 2, 2, 3, 15]
 
 
 # Rates and curves
@@ -576,14 +585,14 @@ def test_rate_sensitivity_is_the_mean_over_finished_tuning_trials():
     results = study(np.full((3, 2), 0.5), ONE, tuning=tuning, rates=(0.1,))
     losses = results.trials["val_loss"].where(results.trials["status"] != "diverged", 99.0)
     results = replace(results, trials=results.trials.assign(val_loss=losses))
-    table = effects.rate_sensitivity(results, "spiral")
+    table = rate_sensitivity(results, "spiral")
     assert table["label"].tolist() == ["relu", "relu", "tanh"]
     np.testing.assert_array_equal(table["value"], [2.0, 2.0, np.nan])
     assert table["n"].tolist() == [2, 1, 0]
     assert table["diverged"].tolist() == [0, 1, 2]
     assert table["chosen"].tolist() == [True, False, True]
     assert table["high"][0] == pytest.approx(2 + stats.t.ppf(0.975, 1))
-    assert effects.rate_sensitivity(study(np.full((3, 2), 0.5), ONE), "spiral").empty
+    assert rate_sensitivity(study(np.full((3, 2), 0.5), ONE), "spiral").empty
 
 
 def test_learning_curves_average_seeds_and_say_how_many_are_left():
@@ -592,7 +601,7 @@ def test_learning_curves_average_seeds_and_say_how_many_are_left():
         (("relu",), 101): [(0, 0.4)],
         (("tanh",), 100): [(0, 0.1)],
     }
-    table = effects.learning_curves(
+    table = learning_curves(
         study(np.full((3, 2), 0.5), ONE, curves=curves), "spiral", "val_accuracy"
     )
     assert table["label"].tolist() == ["relu", "relu", "tanh"]
@@ -611,7 +620,7 @@ def test_tuning_and_final_trials_do_not_mix_in_curves():
     results = StudyResults(
         results.study, results.trials, everything, results.pictures, results.points, results.stacks
     )
-    table = effects.learning_curves(results, "spiral", "val_accuracy")
+    table = learning_curves(results, "spiral", "val_accuracy")
     assert table["n"].tolist() == [1]
 
 
@@ -622,7 +631,7 @@ def test_steps_to_target_count_misses_as_infinite():
         for seed in range(6)
     }
     curves[("relu",), 106] = [(0, 0.1), (90, 0.79)]
-    table = effects.steps_to_target(study(np.full((3, 7), 0.5), ONE, curves=curves), "spiral", 0.8)
+    table = steps_to_target(study(np.full((3, 7), 0.5), ONE, curves=curves), "spiral", 0.8)
     row = table.iloc[0]
     assert (row["value"], row["low"], row["high"], row["n"]) == (40, 10, np.inf, 7)
     assert row["reached"] == 6 / 7
@@ -632,7 +641,7 @@ def test_steps_to_target_count_misses_as_infinite():
 def test_steps_to_target_of_a_loss_reach_it_from_above():
     curves = {(("relu",), 100): [(0, 0.1), (10, 0.8)]}  # val_loss .9, .2
     results = study(np.full((3, 1), 0.5), ONE, curves=curves, response="test_loss")
-    assert effects.steps_to_target(results, "spiral", 0.25)["value"][0] == 10
+    assert steps_to_target(results, "spiral", 0.25)["value"][0] == 10
 
 
 # F25
@@ -720,7 +729,7 @@ def test_main_effects_of_a_null_grid_are_wrong_in_at_most_one_of_twenty():
     rng = np.random.default_rng(4)
     results = study(np.zeros((2, 3, 5)), TWO, response="test_loss")
     words = [
-        effects.main_effects(redrawn(results, rng.normal(size=(2, 3, 5))), "spiral")["word"]
+        main_effects(redrawn(results, rng.normal(size=(2, 3, 5))), "spiral")["word"]
         for _ in range(4_000)
     ]
     assert np.isin(np.array(words), ["raises", "lowers"]).any(axis=1).mean() <= 0.06

@@ -15,7 +15,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
-from report import estimates
+from report import estimates, power, resampling, variation
 from report.estimates import Estimate
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}  # the bar of issue 5: oracles to 1e-10
@@ -85,8 +85,8 @@ def test_fewer_than_two_values_have_no_interval_and_no_p(responses, n):
     assert math.isnan(estimate.value) == (n == 0)
     assert np.isnan(bounds(estimate)).all()
     assert np.isnan(estimates.paired_p(responses, 0 * responses))
-    assert np.isnan(estimates.sign_flip_p(responses, rng=np.random.default_rng(0)))
-    assert np.isnan(estimates.sign_flip_floor(n))
+    assert np.isnan(resampling.sign_flip_p(responses, rng=np.random.default_rng(0)))
+    assert np.isnan(resampling.sign_flip_floor(n))
 
 
 def test_no_spread_is_an_interval_without_width():
@@ -143,27 +143,27 @@ def test_sign_flips_are_scipys_exact_permutation_test(rng, n):
     oracle = stats.permutation_test(
         (values,), np.mean, permutation_type="samples", n_resamples=np.inf
     )
-    np.testing.assert_allclose(estimates.sign_flip_p(values, rng=rng), oracle.pvalue, **EXACT)
+    np.testing.assert_allclose(resampling.sign_flip_p(values, rng=rng), oracle.pvalue, **EXACT)
 
 
 def test_sign_flips_by_hand(rng):
     """|+-1 +-2 +-3| >= 6 only for the two patterns of one sign: 2/8. With a tie of 4: 4/8."""
-    assert estimates.sign_flip_p(np.array([1.0, 2.0, 3.0]), rng=rng) == 2 / 8
-    assert estimates.sign_flip_p(np.array([-1.0, 2.0, 3.0]), rng=rng) == 4 / 8
-    assert estimates.sign_flip_p(np.zeros(4), rng=rng) == 1
+    assert resampling.sign_flip_p(np.array([1.0, 2.0, 3.0]), rng=rng) == 2 / 8
+    assert resampling.sign_flip_p(np.array([-1.0, 2.0, 3.0]), rng=rng) == 4 / 8
+    assert resampling.sign_flip_p(np.zeros(4), rng=rng) == 1
 
 
 @pytest.mark.parametrize("n", [2, 5, 16, 17, 40])
 def test_no_sign_flip_p_lies_below_its_floor(rng, n):
-    assert estimates.sign_flip_p(np.ones(n), rng=rng) >= estimates.sign_flip_floor(n)
+    assert resampling.sign_flip_p(np.ones(n), rng=rng) >= resampling.sign_flip_floor(n)
     if n <= 16:
-        assert estimates.sign_flip_p(np.ones(n), rng=rng) == 2 / 2**n
+        assert resampling.sign_flip_p(np.ones(n), rng=rng) == 2 / 2**n
 
 
 def test_drawn_sign_flips_follow_the_generator_and_agree_with_t(rng):
     """Beyond 16 seeds; 9,999 draws of a p near .1 have a standard error of .003."""
     values = rng.normal(0.37, 1, 20)
-    first, again = (estimates.sign_flip_p(values, rng=np.random.default_rng(3)) for _ in range(2))
+    first, again = (resampling.sign_flip_p(values, rng=np.random.default_rng(3)) for _ in range(2))
     assert first == again
     assert first == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=0.02)
     assert (first * 10_000) == pytest.approx(round(first * 10_000))
@@ -171,7 +171,7 @@ def test_drawn_sign_flips_follow_the_generator_and_agree_with_t(rng):
 
 def test_sign_flips_of_rows_leave_out_what_is_missing(rng):
     rows = np.array([[1.0, np.nan, 2.0, 3.0], [np.nan, np.nan, np.nan, 1.0]])
-    np.testing.assert_array_equal(estimates.sign_flip_p(rows, rng=rng), [0.25, np.nan])
+    np.testing.assert_array_equal(resampling.sign_flip_p(rows, rng=rng), [0.25, np.nan])
 
 
 # Effect sizes and power
@@ -204,12 +204,12 @@ def test_pairing_correlation_is_pearsons(arms):
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 8])
 def test_smallest_detectable_effect_has_the_power_asked_for(n, alpha):
-    d = estimates.smallest_detectable(1.0, n, alpha)
+    d = power.smallest_detectable(1.0, n, alpha)
     np.testing.assert_allclose(power_by_integration(d, n, alpha), 0.8, rtol=1e-8)
     if n in (10, 30):  # statsmodels' solver stops at 1e-6 and gives up below
         oracle = TTestPower().solve_power(nobs=n, alpha=alpha, power=0.8)
         assert d == pytest.approx(oracle, rel=1e-5)
-    assert estimates.smallest_detectable(0.02, n, alpha) == pytest.approx(0.02 * d)
+    assert power.smallest_detectable(0.02, n, alpha) == pytest.approx(0.02 * d)
 
 
 def power_by_integration(d, n, alpha):
@@ -229,28 +229,28 @@ def power_by_integration(d, n, alpha):
 )
 def test_power_is_statsmodels(d, n, alpha):
     np.testing.assert_allclose(
-        estimates.power_of_t(d, n, alpha), TTestPower().power(d, n, alpha), **EXACT
+        power.power_of_t(d, n, alpha), TTestPower().power(d, n, alpha), **EXACT
     )
 
 
 def test_power_in_far_tails_is_zero_or_one():
-    assert estimates.power_of_t(9.0, 4, 0.05 / 8) == pytest.approx(0.9997688974, abs=1e-9)
-    assert estimates.power_of_t(1e4, 1000, 0.05) == 1
-    assert estimates.power_of_t(0.0, 10, 0.05) == pytest.approx(0.05, abs=1e-10)
+    assert power.power_of_t(9.0, 4, 0.05 / 8) == pytest.approx(0.9997688974, abs=1e-9)
+    assert power.power_of_t(1e4, 1000, 0.05) == 1
+    assert power.power_of_t(0.0, 10, 0.05) == pytest.approx(0.05, abs=1e-10)
 
 
 @pytest.mark.parametrize("d", [2.0, 0.7, 0.33, 0.05, 0.005])
 def test_seeds_needed_is_the_first_number_that_suffices(d):
-    n = int(estimates.seeds_needed(d, 1.0, 0.05 / 8))
-    assert estimates.power_of_t(d, n, 0.05 / 8) >= 0.8 > estimates.power_of_t(d, n - 1, 0.05 / 8)
+    n = int(power.seeds_needed(d, 1.0, 0.05 / 8))
+    assert power.power_of_t(d, n, 0.05 / 8) >= 0.8 > power.power_of_t(d, n - 1, 0.05 / 8)
 
 
 def test_seeds_needed_without_an_answer():
-    needed = estimates.seeds_needed(
+    needed = power.seeds_needed(
         np.array([0.0, 1e-9, 1.0, 0.0, np.nan]), np.array([1.0, 1.0, 0.0, 0.0, 1.0])
     )
     np.testing.assert_array_equal(needed, [np.inf, np.inf, 2, np.nan, np.nan])
-    assert np.isnan(estimates.smallest_detectable(1.0, 1))
+    assert np.isnan(power.smallest_detectable(1.0, 1))
 
 
 # Shares, medians, trimmed means
@@ -299,7 +299,7 @@ def test_median_interval_below_six_values_and_with_misses():
 @pytest.mark.parametrize("n", [30, 33, 4])
 def test_interquartile_mean_is_scipys_trimmed_mean(rng, n):
     scores = rng.normal(size=n)
-    estimate = estimates.interquartile_mean([scores[:3], scores[3:]], rng=rng)
+    estimate = resampling.interquartile_mean([scores[:3], scores[3:]], rng=rng)
     np.testing.assert_allclose(estimate.value, stats.trim_mean(scores, 0.25), **EXACT)
     assert math.isnan(estimate.low) == (n < 30)
 
@@ -307,7 +307,7 @@ def test_interquartile_mean_is_scipys_trimmed_mean(rng, n):
 def test_interquartile_bootstrap_is_scipys_percentile_bootstrap(rng):
     """One stratum; the two draw different resamples, which moves a bound by 2% of the width."""
     scores = rng.normal(size=40)
-    estimate = estimates.interquartile_mean([scores], rng=rng, resamples=20_000)
+    estimate = resampling.interquartile_mean([scores], rng=rng, resamples=20_000)
     oracle = stats.bootstrap(
         (scores,),
         lambda x, axis: stats.trim_mean(x, 0.25, axis=axis),
@@ -320,9 +320,9 @@ def test_interquartile_bootstrap_is_scipys_percentile_bootstrap(rng):
 
 def test_interquartile_bootstrap_keeps_strata_apart(rng):
     """Each task resamples its own seeds: two constant tasks have no spread at all."""
-    estimate = estimates.interquartile_mean([np.zeros(20), np.ones(20)], rng=rng)
+    estimate = resampling.interquartile_mean([np.zeros(20), np.ones(20)], rng=rng)
     assert (estimate.value, estimate.low, estimate.high) == (0.5, 0.5, 0.5)
-    assert math.isnan(estimates.interquartile_mean([], rng=rng).value)
+    assert math.isnan(resampling.interquartile_mean([], rng=rng).value)
 
 
 # Analysis of variance
@@ -331,7 +331,7 @@ def test_interquartile_bootstrap_keeps_strata_apart(rng):
 def test_variation_of_a_hand_computed_table():
     """Cells 1 2 / 3 8 with seeds at -1 and +1: grand 3.5, rows -2 +2, columns -1.5 +1.5, +-1."""
     cells = np.array([[1.0, 2.0], [3.0, 8.0]])
-    split = estimates.variation(cells[..., None] + np.array([-1.0, 1.0]))
+    split = variation.variation(cells[..., None] + np.array([-1.0, 1.0]))
     assert split.terms == ((0,), (1,), (0, 1))
     assert split.df == (1, 1, 1)
     assert split.ss == (32, 18, 8)
@@ -348,7 +348,7 @@ def test_variation_is_statsmodels(rng, shape):
         y=responses.ravel()
     )
     oracle = sm.stats.anova_lm(smf.ols(f"y ~ {'*'.join(names)} + seed", frame).fit())
-    split = estimates.variation(responses)
+    split = variation.variation(responses)
     for term, df, ss in zip(split.terms, split.df, split.ss, strict=True):
         row = oracle.loc[":".join(names[axis] for axis in term)]
         np.testing.assert_allclose([df, ss], [row["df"], row["sum_sq"]], rtol=1e-10)
@@ -368,7 +368,7 @@ def test_nist_smls(offset, digits):
     """
     first = offset + np.array([0.4, 0.3, 0.5, 0.3, 0.5, 0.3, 0.5, 0.3, 0.5])
     swing = np.array([0.0, *[-0.1, 0.1] * 10])
-    split = estimates.variation(first[:, None] + swing)
+    split = variation.variation(first[:, None] + swing)
     assert split.ss[0] == pytest.approx(1.68, rel=10.0**-digits)
     assert split.ss_seed + split.ss_error == pytest.approx(1.80, rel=10.0**-digits)
 
@@ -378,15 +378,15 @@ def test_additive_table_has_no_interaction(rng, shape):
     """A row effect plus a column effect plus a seed effect leaves nothing over."""
     row, column, seed = (rng.normal(size=size) for size in shape)
     table = row[:, None, None] + column[:, None] + seed
-    np.testing.assert_allclose(estimates.effect_of(table, (0, 1), 2), 0, atol=1e-12)
-    split = estimates.variation(table)
+    np.testing.assert_allclose(variation.effect_of(table, (0, 1), 2), 0, atol=1e-12)
+    split = variation.variation(table)
     assert (split.ss[2], split.ss_error) == (0, 0)
 
 
 def test_effects_add_up_to_the_table(rng):
     """f_0 + f_1 + f_2 + f_12 is the table, and each effect sums to zero along its axes."""
     table = rng.normal(size=(3, 4))
-    parts = [estimates.effect_of(table, axes, 2) for axes in ((), (0,), (1,), (0, 1))]
+    parts = [variation.effect_of(table, axes, 2) for axes in ((), (0,), (1,), (0, 1))]
     np.testing.assert_allclose(sum(np.broadcast_to(part, (3, 4)) for part in parts), table)
     np.testing.assert_allclose(parts[3].sum(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(parts[3].sum(axis=1), 0, atol=1e-12)
@@ -394,7 +394,7 @@ def test_effects_add_up_to_the_table(rng):
 
 @given(arrays(np.float64, st.tuples(*[st.integers(1, 3)] * 3), elements=st.floats(-1e6, 1e6)))
 def test_sums_of_squares_add_up_to_the_total(responses):
-    split = estimates.variation(responses)
+    split = variation.variation(responses)
     total = ((responses - responses.mean()) ** 2).sum()
     scale = responses.size * np.abs(responses).max() ** 2
     assert sum(split.ss) + split.ss_seed + split.ss_error == pytest.approx(
@@ -418,17 +418,17 @@ def test_no_numbers_crash_the_estimates(arms, seed):
     p = estimates.paired_p(treated, control)
     n = int((~np.isnan(estimates.differences(treated, control))).sum())
     assert np.isnan(p) or (n >= 2 and 0 <= p <= 1)
-    flip = estimates.sign_flip_p(estimates.differences(treated, control), rng=rng)
-    assert np.isnan(flip) or (n >= 2 and estimates.sign_flip_floor(n) <= flip <= 1)
+    flip = resampling.sign_flip_p(estimates.differences(treated, control), rng=rng)
+    assert np.isnan(flip) or (n >= 2 and resampling.sign_flip_floor(n) <= flip <= 1)
     for function in (estimates.paired_difference, estimates.probability_of_improvement):
         assert function(treated, control).n == n
     for function in (estimates.cohen_dz, estimates.hedges_g, estimates.pairing_correlation):
         function(treated, control)
     estimates.median_interval(treated)
-    estimates.interquartile_mean([treated, control], rng=rng)
+    resampling.interquartile_mean([treated, control], rng=rng)
     _, mean, deviation = estimates.moments(treated)
-    estimates.seeds_needed(mean, deviation)
-    estimates.smallest_detectable(deviation, n)
+    power.seeds_needed(mean, deviation)
+    power.smallest_detectable(deviation, n)
 
 
 # Calibration (S14); seeds fixed before looking
@@ -454,7 +454,7 @@ def test_interquartile_intervals_cover_about_what_they_say():
     """A percentile bootstrap over 3 tasks of 10 seeds falls a little short, never below 88%."""
     rng = np.random.default_rng(8)
     found = [
-        estimates.interquartile_mean(list(rng.normal(size=(3, 10))), rng=rng, resamples=400)
+        resampling.interquartile_mean(list(rng.normal(size=(3, 10))), rng=rng, resamples=400)
         for _ in range(1_000)
     ]
     assert 0.88 <= np.mean([e.low <= 0 <= e.high for e in found]) <= 0.97

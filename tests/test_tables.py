@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from report.tables import (
+from report.files import read_table
+from report.schema import (
     CURVES,
     FACTORS,
     PICTURES,
@@ -24,9 +25,8 @@ from report.tables import (
     TIMINGS,
     TRIALS,
     TableError,
-    read_results,
-    read_table,
 )
+from report.tables import read_results
 
 LEVELS = ("none", "nan")  # levels that a careless reader takes for missing values
 

@@ -23,7 +23,15 @@ from ablations.records import try_lock, unlock
 from ablations.studyfile import find_studies, load_study
 from benchmarks.__main__ import devices_of, main, render, show_ratio, show_seconds
 from benchmarks.clock import LEAST_WARM_UP
-from benchmarks.passes import Activity, Job, Pass, cores_of_others, held_locks, run_pass
+from benchmarks.passes import (
+    Activity,
+    Job,
+    TimingError,
+    cores_of_others,
+    held_locks,
+    in_fresh_process,
+    run_pass,
+)
 from benchmarks.reliability import (
     FLAGS,
     Interval,
@@ -38,7 +46,6 @@ from benchmarks.sampling import EFFORTS
 from benchmarks.timings import (
     TIMINGS,
     Settings,
-    Timings,
     fingerprint_of,
     flags_of,
     plan_timings,
@@ -243,7 +250,7 @@ def settings_of(tmp_path, *, profile="standard", devices=("cpu",), **effort):
     return Settings(tmp_path / "results", devices, profile, effort)
 
 
-def pretend_pass(job, tell=lambda line: None, *, cost=100_000, broken=()):
+def pretend_pass(job, tell=lambda line: None, *, cost=1_000_000, broken=()):
     """Run a job on a pretend machine, in next to no time."""
     machine = Machine()
 
@@ -268,7 +275,7 @@ def test_a_pass_times_every_workload_alike(study):
     counts = Counter((row["workload"], row["mode"]) for row in done.rows)
     assert counts.keys() == {(w.name, w.mode) for w in job.workloads}
     assert min(counts.values()) >= 30
-    assert all(r["seconds"] / r["iterations"] == pytest.approx(1e-4, rel=1e-3) for r in done.rows)
+    assert all(r["seconds"] / r["iterations"] == pytest.approx(1e-3, rel=1e-3) for r in done.rows)
 
 
 def test_rows_of_a_pass_have_the_columns_of_timings_csv(study):
@@ -495,9 +502,7 @@ def test_a_second_run_times_nothing_and_touches_nothing(timed):
     settings, plan, _ = timed
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in settings.results.iterdir()}
     assert again(settings, plan) == ([], [])
-    assert before == {
-        p: (p.read_bytes(), p.stat().st_mtime_ns) for p in settings.results.iterdir()
-    }
+    assert before == {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in settings.results.iterdir()}
 
 
 def test_an_interrupt_keeps_the_processes_that_had_finished(tmp_path, study, no_looks):
@@ -637,8 +642,8 @@ def test_timing_waits_until_training_has_ended(tmp_path, monkeypatch):
         if len(slept) == 3:
             unlock(lock, handle)
 
-    monkeypatch.setattr(module.time, "sleep", sleep)
-    assert wait_for_quiet(tmp_path, None, said.append) >= 0
+    monkeypatch.setattr(module, "sleep", sleep)
+    assert wait_for_quiet(tmp_path, said.append) >= 0
     assert len(slept) == 3
     assert len(said) == 1
     assert said[0].startswith(f"waiting: something is trained or timed in {lock.parent}")
@@ -658,9 +663,7 @@ def test_a_process_beside_which_training_began_is_timed_again(
             handles.append(hold(lock))
         return pretend_pass(replace(job, end=100.0))
 
-    monkeypatch.setattr(
-        module.time, "sleep", lambda seconds: seconds and unlock(lock, handles.pop())
-    )
+    monkeypatch.setattr(module, "sleep", lambda seconds: seconds and unlock(lock, handles.pop()))
     timings = time_missing(plan, settings, tell=said.append, start=start)
     assert started == [0, 0]
     assert len(timings.passes) == 1
@@ -673,11 +676,37 @@ def test_two_timings_in_one_folder_take_turns(tmp_path, study, no_looks, monkeyp
     plan = plan_timings([study], settings)
     lock = settings.results / "timings.lock"
     handle = hold(lock)
-    monkeypatch.setattr(module.time, "sleep", lambda seconds: seconds and unlock(lock, handle))
+    monkeypatch.setattr(module, "sleep", lambda seconds: seconds and unlock(lock, handle))
     started, said = again(settings, plan)
     assert len(started) == 3
     assert said[0].startswith("waiting")
     assert not lock.exists()
+
+
+def test_timing_in_another_folder_of_results_is_seen_before_but_not_after_the_start(
+    tmp_path, study, no_looks, monkeypatch
+):
+    """Two that start one after the other take turns; neither waits for one that waits for it."""
+    monkeypatch.chdir(tmp_path)
+    settings = replace(settings_of(tmp_path, processes=1), results=Path("results/standard"))
+    plan = plan_timings([study], settings)
+    other = tmp_path / "results" / "quick" / "timings.lock"
+    handles = [hold(other)]
+    monkeypatch.setattr(module, "sleep", lambda seconds: seconds and unlock(other, handles.pop()))
+    started = []
+
+    def start(job, tell):
+        started.append(job.process)
+        handles.append(hold(other))
+        return pretend_pass(replace(job, end=100.0))
+
+    said = []
+    time_missing(plan, settings, tell=said.append, start=start)
+    assert started == [0]
+    assert [line for line in said if line.startswith("waiting")] == [
+        f"waiting: something is trained or timed in {other.parent.resolve()}; Ctrl-C gives up"
+    ]
+    unlock(other, handles.pop())
 
 
 def test_cores_of_others_are_all_work_but_ours():
@@ -771,7 +800,9 @@ def test_a_workload_that_fails_makes_the_exit_code_1(tmp_path, monkeypatch, caps
     def start(job, tell):
         return pretend_pass(replace(job, end=100.0), broken={"wave/baseline"})
 
-    monkeypatch.setattr(time_missing, "__kwdefaults__", {**time_missing.__kwdefaults__, "start": start})
+    monkeypatch.setattr(
+        time_missing, "__kwdefaults__", {**time_missing.__kwdefaults__, "start": start}
+    )
     where = ["--study", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "r")]
     assert main([*where, "--profile", "quick", "--device", "cpu"]) == 1
     out = capsys.readouterr().out
@@ -797,7 +828,7 @@ def command(tmp_path, *arguments):
 def test_the_command_times_real_workloads_once_within_its_budget(tmp_path):
     line = command(tmp_path, "--profile", "quick", "--budget", "15s")
     start = time.monotonic()
-    first = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    first = subprocess.run(line, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120)
     seconds = time.monotonic() - start
     assert first.returncode == 0, first.stderr
     assert seconds < 25
@@ -806,9 +837,30 @@ def test_the_command_times_real_workloads_once_within_its_budget(tmp_path):
     assert table.groupby(["workload", "mode"]).size().min() >= 6
     assert table["seconds"].median() >= 1e-3
 
-    second = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    second = subprocess.run(
+        line, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert second.returncode == 0
     assert second.stdout.startswith("nothing to time; remove")
+
+
+def ends_within(seconds, group):
+    """Whether every process of a group is gone in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+def test_a_timing_process_that_dies_says_so(study):
+    job = replace(job_of(study), device="nonsense", end=time.monotonic() + 60)
+    with pytest.raises(TimingError, match="on nonsense ended with exit code 1; what earlier"):
+        in_fresh_process(job, lambda line: None)
 
 
 @pytest.mark.slow
@@ -817,14 +869,12 @@ def test_ctrl_c_ends_the_timing_process_too(tmp_path):
     process = subprocess.Popen(
         line, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    while "process 1 of 3" not in process.stderr.readline():
-        pass
+    assert any("process 1 of 3" in said for said in process.stderr)
     time.sleep(6)
     os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate(timeout=20)[1]
     assert process.returncode == 130
     assert "interrupted; finished processes are kept" in rest
     assert "Traceback" not in rest
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert ends_within(5, process.pid)
     assert not list((tmp_path / "r").glob("*.csv"))

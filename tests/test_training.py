@@ -441,7 +441,13 @@ def test_early_stopping_restores_the_best_weights_and_stops_in_time(patience):
     """The rule in a slow loop over the curve of the same training without it (law L7)."""
     regularisation = {"name": "early_stopping", "patience": patience}
     data = {"settings": {"points": 6, "validation_points": 10, "test_points": 10, "noise": 0.3}}
-    shape = {"seeds": (0, 1, 2), "rates": (0.03, 0.3), "steps": 60, "evaluations": 30, **data}
+    shape = {
+        "seeds": (0, 1, 2),
+        "rates": (0.003, 0.03, 0.3),
+        "steps": 60,
+        "evaluations": 30,
+        **data,
+    }
     stack = stack_of("wave", regularisation=regularisation, **shape)
     full = train(stack_of("wave", **shape), dtype=torch.float64)
     stopped = train(stack, dtype=torch.float64)
@@ -473,6 +479,39 @@ def test_early_stopping_restores_the_best_weights_and_stops_in_time(patience):
         for part in ("train", "val", "test"):
             assert_close(row[f"{part}_loss"], notebook.measures(part)[0], 1e-9)
     assert early >= 3  # else nothing was tested
+
+
+def test_a_stack_whose_trials_have_all_ended_takes_no_further_step(monkeypatch):
+    """Steps are counted where each begins, at the forward pass in training."""
+    steps = []
+
+    def counted(network, values, x, context):
+        steps.append(context.training)
+        return stacked_forward(network, values, x, context)
+
+    monkeypatch.setattr("ablations.training.stacked_forward", counted)
+    regularisation = {"name": "early_stopping", "patience": 3}
+    shape = {"rates": (1e-30, 1e38), "steps": 40, "evaluations": 10, "optimizer": "sgd"}
+    outcome = train(stack_of(regularisation=regularisation, settings=SMALL, **shape))
+    assert [row["status"] for row in outcome.rows] == ["finished", "diverged"]
+    assert sum(steps) == outcome.rows[0]["steps"] == 12
+
+
+def test_a_loss_that_stays_the_same_is_no_improvement():
+    """At a rate of 1e-30 nothing moves: the first evaluation is the best, and three are waited."""
+    regularisation = {"name": "early_stopping", "patience": 3}
+    shape = {"rates": (1e-30,), "steps": 40, "evaluations": 10, "optimizer": "sgd"}
+    (row,) = train(stack_of(regularisation=regularisation, settings=SMALL, **shape)).rows
+    assert (row["best_step"], row["steps"]) == (0, 12)
+
+
+def test_the_least_fall_of_the_loss_is_an_improvement():
+    """At a rate of 1e-7 the loss falls by about 1e-7 an evaluation, and patience never ends."""
+    shape = {"rates": (1e-7,), "steps": 10, "evaluations": 10, "optimizer": "sgd", "depth": 0}
+    regularisation = {"name": "early_stopping", "patience": 1}
+    stack = stack_of("line", regularisation=regularisation, settings=SMALL, **shape)
+    (row,) = train(stack, dtype=torch.float64).rows
+    assert (row["best_step"], row["steps"]) == (10, 10)
 
 
 def test_early_stopping_restores_running_statistics_too():
@@ -529,6 +568,21 @@ def test_without_a_split_only_training_columns_are_filled():
     (row,) = outcome.rows
     assert {name for name in row if name.endswith(("loss", "r2"))} == {"train_loss", "train_r2"}
     assert all(point["val_loss"] is None and point["val_r2"] is None for point in outcome.curves)
+
+
+def test_large_parts_are_measured_whole_and_curves_on_every_second_example():
+    """5,001 examples pass in three chunks; a curve looks at 2,501 of them, a row at all."""
+    data = {"points": 5001, "validation_points": 2100, "test_points": 4200}
+    stack = stack_of("wave", settings=data, steps=2, evaluations=1, width=5)
+    outcome = train(stack, dtype=torch.float64)
+    notebook = Notebook(stack, stack.members[0]).train()
+    for part in ("train", "val", "test"):
+        assert_close(outcome.rows[0][f"{part}_loss"], notebook.measures(part)[0], 1e-12)
+    x, y = notebook.part("train")
+    with torch.no_grad():
+        seen = (notebook.module(x[::2]) - y[::2]).square().mean().item()
+    assert_close(outcome.curves[-1]["train_loss"], seen, 1e-12)
+    assert seen != pytest.approx(outcome.rows[0]["train_loss"], rel=1e-6)
 
 
 def test_too_large_a_train_size_is_refused():

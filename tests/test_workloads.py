@@ -222,11 +222,12 @@ def step_of(cell, task, model, network, **settings):
     )
 
 
-def by_hand(cell, task, model, optimizer, penalty=lambda model: 0.0, smoothing=0.0):
+def by_hand(cell, task, model, optimizer, *, penalty, smoothing):
     """One update as in torch's tutorials."""
     x, y = minibatch(cell, task)
     optimizer.zero_grad()
-    loss = F.cross_entropy(model(x), y, label_smoothing=smoothing) + penalty(model)
+    loss = F.cross_entropy(model(x), y, label_smoothing=smoothing)
+    loss = loss + penalty(model) if penalty else loss
     loss.backward()
     optimizer.step()
 
@@ -273,7 +274,7 @@ def test_a_training_step_is_one_update_as_a_user_would_write_it(
 
     for _ in range(3):
         step()
-        by_hand(cell, task, other, updates, penalty or (lambda model: 0.0), smoothing)
+        by_hand(cell, task, other, updates, penalty=penalty, smoothing=smoothing)
 
     torch.testing.assert_close(flat_parameters(model), flat_parameters(other))
 
@@ -320,7 +321,9 @@ def test_gradients_do_not_add_up_from_step_to_step():
 
 def test_inference_is_the_forward_pass_in_evaluation_mode(plan):
     workload = next(w for w in plan.workloads if w.mode == "inference")
-    dropout = baseline_cell("spiral", {"regularisation": FACTORS["regularisation"].parse("", "dropout")})
+    dropout = baseline_cell(
+        "spiral", {"regularisation": FACTORS["regularisation"].parse("", "dropout")}
+    )
     outputs = prepare(replace(workload, cell=dropout), task_of())
     torch.testing.assert_close(outputs(), outputs())
     assert not outputs().requires_grad
@@ -385,7 +388,9 @@ def test_multiplications_of_a_network_are_counted_by_hand():
 
 def test_larger_networks_are_predicted_to_take_longer(plan):
     def seconds(name, mode="training step"):
-        return predicted_seconds(next(w for w in plan.workloads if (w.name, w.mode) == (name, mode)))
+        return predicted_seconds(
+            next(w for w in plan.workloads if (w.name, w.mode) == (name, mode))
+        )
 
     assert seconds("digits/width=64") > seconds("digits/baseline") > seconds("digits/width=8")
     assert seconds("digits/baseline", "inference") < seconds("digits/baseline")

@@ -52,17 +52,21 @@ class Task:
         """Classes, or numbers to predict."""
         return self.classes or self.targets.shape[1]
 
-    def take(self, rows: Tensor) -> Examples:
-        """Examples of the first s seeds.
+    def take(self, rows: Tensor, seed_of: Tensor | None = None) -> Examples:
+        """Examples of M trials.
 
         Shapes:
-            rows     (s, n) rows of the pool
-            results  (s, n, *input_shape) and (s, n) or (s, n, 1)
+            rows     (M, n) rows of the pool
+            seed_of  (M,) which of the S seeds each trial has; None: the first M of them
+            results  (M, n, *input_shape) and (M, n) or (M, n, 1)
         """
-        x, y = self.inputs[rows], self.targets[rows]
+        chosen = rows.reshape(-1)  # index_select copies whole rows, where indexing goes one by one
+        x = self.inputs.index_select(0, chosen).view(*rows.shape, *self.input_shape)
+        y = self.targets.index_select(0, chosen).view(*rows.shape, *self.targets.shape[1:])
         if self.lazy:
             spread = (len(rows), 1, -1, *[1] * (x.dim() - 3))
-            shift, scale = (t[: len(rows)].view(spread) for t in (self.shift, self.scale))
+            which = slice(len(rows)) if seed_of is None else seed_of
+            shift, scale = (t[which].view(spread) for t in (self.shift, self.scale))
             x = (x.to(shift.dtype) / 255 - shift) / scale
         return x, y
 
