@@ -184,7 +184,11 @@ def _too_small(cell: Cell, kind: TaskKind) -> str | None:
         return (
             "batch norm has no variance in a minibatch of 1; use layer norm or larger minibatches"
         )
-    if cell.network.name == "cnn" and kind.input_shape is not None:
+    if cell.network.name != "cnn":
+        return None
+    if int(cell.settings("network")["kernel"]) % 2 == 0:
+        return f"network {text(cell.network)!r} has an even kernel; give an odd one, such as 3 or 5"
+    if kind.input_shape is not None:
         blocks = min(kind.input_shape[1:]).bit_length() - 1
         if cell.depth > blocks:
             return (

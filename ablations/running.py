@@ -123,6 +123,7 @@ def record_context(task: TaskSpec, device: str) -> dict[str, Any]:
         "code": code_hash(),
         "torch": torch.__version__,
         "device": torch.device(device).type,
+        "vectors": torch.backends.cpu.get_cpu_capability(),  # AVX2 and AVX512 round differently
         "dtype": "float32",
         "threads": 1,
     }

@@ -14,6 +14,7 @@ from test_studyfile import REMOVE, small_study
 from ablations.design import (
     FIRST_TUNING_SEED,
     Cell,
+    baseline_cell,
     canonical,
     cells_of,
     distinct_cells,
@@ -330,3 +331,10 @@ def test_adamw_with_weight_decay_as_regularisation_is_not_adam():
         for name in ("adamw", "adam")
     )
     assert canonical(one) != canonical(two)
+
+
+def test_an_even_kernel_is_refused_because_it_cannot_keep_the_size():
+    cnn = Level("cnn", (("kernel", 4),))
+    message = objection(baseline_cell("digits", {"network": cnn, "depth": 1}))
+    assert message is not None
+    assert "even kernel; give an odd one" in message
