@@ -28,7 +28,8 @@ def main(results: Path) -> None:
     timings = pd.read_csv(results / "timings.csv")
     assert len(timings) > 100, "timings.csv has too few samples"
     assert (timings["seconds"] > 0).all(), "timings.csv has a time that is not positive"
-    assert json.loads((results / "machine.json").read_text())["torch"], "machine.json names no torch"
+    machine = json.loads((results / "machine.json").read_text())
+    assert machine["torch"], "machine.json names no torch"
     markdown = (results / "report" / "report.md").read_text()
     page = (results / "report" / "index.html").read_text()
     for name in STUDIES:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
-from ablations.design import DesignError, Study
+from ablations.design import DesignError
 from ablations.levels import FACTORS, TASKS, LevelError, Named, text
-from ablations.studyfile import PROFILES, find_studies, load_study, study_groups
-
-OK, INCOMPLETE, USAGE, INTERRUPTED = 0, 1, 2, 130
+from ablations.options import (
+    INCOMPLETE,
+    INTERRUPTED,
+    OK,
+    USAGE,
+    Parser,
+    add_shared_options,
+    chosen_device,
+    chosen_studies,
+    duration,
+    raise_interrupt,
+    results_folder,
+    whole_number,
+    worker_count,
+)
+from ablations.studyfile import load_study, study_groups
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,14 +64,6 @@ def _fail(message: str) -> int:
     return USAGE
 
 
-class Parser(argparse.ArgumentParser):
-    """Answers bad usage with one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with code 2 and one line that says what to do."""
-        self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
     top = Parser(
@@ -69,18 +71,13 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     common = Parser(add_help=False)
+    add_shared_options(common)
     add = common.add_argument
-    add("--study", default="core", help="a study, a study file or a group (default: core)")
-    add("--profile", default="standard", choices=PROFILES, help="how much (default: standard)")
-    add("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    add("--results", type=Path, help="where results go (default: results/<profile>)")
-    add("--workers", type=_count, help="processes (default: the cores; 0: this process)")
+    add("--workers", type=whole_number, help="processes (default: the cores; 0: this process)")
 
     run = commands.add_parser("run", parents=[common], help="train what is missing")
-    run.add_argument(
-        "--budget", type=_duration, metavar="TIME", help="start nothing after 90s, 10m"
-    )
-    run.add_argument("--timeout", type=_duration, metavar="TIME", help="limit of one stack")
+    run.add_argument("--budget", type=duration, metavar="TIME", help="start nothing after 90s, 10m")
+    run.add_argument("--timeout", type=duration, metavar="TIME", help="limit of one stack")
     run.add_argument("--quiet", action="store_true", help="no progress")
     run.set_defaults(command=run_command)
 
@@ -95,7 +92,9 @@ def parser() -> argparse.ArgumentParser:
     lists.set_defaults(command=list_command)
 
     verify = commands.add_parser("verify", parents=[common], help="re-train a sample and compare")
-    verify.add_argument("--sample", type=_count, default=3, help="stacks per study (default: 3)")
+    verify.add_argument(
+        "--sample", type=whole_number, default=3, help="stacks per study (default: 3)"
+    )
     verify.set_defaults(command=verify_command)
 
     diff = commands.add_parser("diff", help="compare the trials of two results folders")
@@ -108,119 +107,36 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _count(value: str) -> int:
-    if not re.fullmatch(r"\d{1,3}", value, re.ASCII):
-        raise argparse.ArgumentTypeError(f"needs a whole number from 0 to 999, got {value!r}")
-    return int(value)
-
-
-def _duration(value: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", value)
-    if not match:
-        raise argparse.ArgumentTypeError(f"needs a time such as 90s, 10m or 1h, got {value!r}")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def _studies(options: argparse.Namespace) -> list[Study]:
-    """The studies asked for, with those their learning rates come from."""
-    files = find_studies(options.study)
-    loaded = [load_study(file, options.profile) for file in files]
-    _refuse_colliding([study.name for study in loaded])
-    studies = {study.name: study for study in loaded}
-    for study in list(studies.values()):
-        source = study.rates.source
-        if source is not None and source not in studies:
-            studies[source] = load_study(find_studies(source)[0], options.profile)
-    _refuse_colliding(list(studies))
-    return [s for s in studies.values() if s.rates.source is None] + [
-        s for s in studies.values() if s.rates.source is not None
-    ]
-
-
-def _refuse_colliding(names: list[str]) -> None:
-    folded: dict[str, str] = {}
-    for name in names:
-        if name.casefold() in folded:
-            other = folded[name.casefold()]
-            how = "differ only in case" if other != name else "have the same name"
-            raise DesignError(f"studies {other!r} and {name!r} {how}; rename one")
-        folded[name.casefold()] = name
-
-
-def _device(options: argparse.Namespace) -> str:
-    import torch  # noqa: PLC0415, commands that need no torch answer at once
-
-    asked: str = options.device
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked.partition(":")[0] not in {"cpu", "cuda"}:
-        raise DesignError(f"unknown device {asked!r}; choose auto, cpu or cuda")
-    if asked != "cpu" and not torch.cuda.is_available():
-        raise DesignError(f"device {asked!r} is not available here; choose cpu or auto")
-    index = re.fullmatch(r"cuda(?::(\d{1,3}))?", asked, re.ASCII)
-    if asked != "cpu" and (index is None or int(index[1] or 0) >= torch.cuda.device_count()):
-        count = torch.cuda.device_count()
-        raise DesignError(f"device {asked!r} is not one of the {count} here; choose auto or cuda:0")
-    return asked
-
-
-def _results(options: argparse.Namespace, device: str) -> Path:
-    suffix = "" if device == "cpu" else "-cuda"
-    path: Path = options.results or Path("results") / f"{options.profile}{suffix}"
-    try:
-        is_file = path.exists() and not path.is_dir()
-    except OSError as error:
-        raise DesignError(
-            f"results folder {path}: {error.strerror}; choose another with --results"
-        ) from None
-    if is_file:
-        raise DesignError(f"results folder {path} is a file; choose another with --results")
-    return path
-
-
-def _workers(options: argparse.Namespace, device: str) -> int:
-    if options.workers is not None:
-        return int(options.workers)
-    if device != "cpu":
-        return 1
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def run_command(options: argparse.Namespace) -> int:
     """Train what is missing, write the CSV files, say how it ended."""
-    studies = _studies(options)
+    studies = chosen_studies(options)
     from ablations.processor import settle_process  # noqa: PLC0415
 
     settle_process()
-    device = _device(options)
+    device = chosen_device(options)
     from ablations.running import Settings, run  # noqa: PLC0415
 
     settings = Settings(
-        results=_results(options, device),
+        results=results_folder(options, device),
         device=device,
-        workers=_workers(options, device),
+        workers=worker_count(options, device),
         budget=options.budget if options.budget is not None else float("inf"),
         limit=options.timeout,
         quiet=options.quiet,
     )
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, raise_interrupt)
     tally = run(studies, settings)
     print(f"{tally} in {settings.results}")
     return OK if tally.complete else INCOMPLETE
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def plan_command(options: argparse.Namespace) -> int:
     """Say what would run."""
     from ablations.planning import plan, render_json, render_text  # noqa: PLC0415
 
-    studies, device = _studies(options), _device(options)
-    rows = plan(studies, _results(options, device), device)
-    workers = max(_workers(options, device), 1)
+    studies, device = chosen_studies(options), chosen_device(options)
+    rows = plan(studies, results_folder(options, device), device)
+    workers = max(worker_count(options, device), 1)
     print(render_json(rows, workers) if options.json else render_text(rows, workers))
     return OK
 
@@ -229,8 +145,8 @@ def status_command(options: argparse.Namespace) -> int:
     """Say how many trials are done, and how they ended."""
     from ablations.running import find, tally  # noqa: PLC0415
 
-    studies, device = _studies(options), _device(options)
-    found = find(studies, _results(options, device), device)
+    studies, device = chosen_studies(options), chosen_device(options)
+    found = find(studies, results_folder(options, device), device)
     for study in studies:
         print(f"{study.name}: {tally(found, [study])}")
     return OK if tally(found, studies).complete else INCOMPLETE
@@ -276,8 +192,10 @@ def verify_command(options: argparse.Namespace) -> int:
     settle_process()
     from ablations.verification import verify  # noqa: PLC0415
 
-    device = _device(options)
-    problems = verify(_studies(options), _results(options, device), device, options.sample)
+    device = chosen_device(options)
+    problems = verify(
+        chosen_studies(options), results_folder(options, device), device, options.sample
+    )
     for problem in problems:
         print(problem)
     if not problems:
@@ -298,8 +216,8 @@ def costs_command(options: argparse.Namespace) -> int:
     """Fit the cost table."""
     from ablations.planning import fit_costs  # noqa: PLC0415
 
-    device = _device(options)
-    print(fit_costs(_studies(options), _results(options, device), device))
+    device = chosen_device(options)
+    print(fit_costs(chosen_studies(options), results_folder(options, device), device))
     return OK
 
 

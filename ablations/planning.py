@@ -116,8 +116,8 @@ def show_seconds(seconds: float) -> str:
 def fit_costs(studies: Sequence[Study], results: Path, device: str) -> str:
     """Fit prices to the measured seconds of finished stacks and write the table.
 
-    Non-negative least squares on relative errors, so that short stacks count as much as
-    long ones.
+    Non-negative least squares, each stack weighted by one over its seconds: long stacks do
+    not drown short ones, and the total is met.
     """
     found = find(studies, results, device)
     works, seconds = [], []
@@ -134,7 +134,7 @@ def fit_costs(studies: Sequence[Study], results: Path, device: str) -> str:
     measured = np.array(seconds)
     model = LinearRegression(positive=True, fit_intercept=False)
     scale = amounts.max(axis=0)
-    model.fit(amounts / scale / measured[:, None], np.ones(len(measured)))
+    model.fit(amounts / scale, measured, sample_weight=1 / measured)
     prices = {name: float(p) for name, p in zip(names, model.coef_ / scale, strict=True) if p > 0}
     table = {
         "about": "seconds per unit of work (ablations/costs.py), fitted by `ablations costs`",

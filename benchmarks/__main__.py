@@ -13,31 +13,31 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ablations.__main__ import (
+from ablations.design import DesignError
+from ablations.levels import LevelError
+from ablations.options import (
     INCOMPLETE,
     INTERRUPTED,
     OK,
     USAGE,
     Parser,
-    _as_interrupt,
-    _count,
-    _device,
-    _duration,
-    _results,
-    _studies,
+    add_shared_options,
+    chosen_device,
+    chosen_studies,
+    duration,
+    raise_interrupt,
+    results_folder,
+    whole_number,
 )
-from ablations.design import DesignError
-from ablations.levels import LevelError
 from ablations.records import RecordError
-from ablations.studyfile import PROFILES
 from ablations.tasks import TaskError
+from benchmarks import speedup
 from benchmarks.passes import TimingError
 from benchmarks.reliability import Interval, median_over_processes, ratio_interval
 from benchmarks.sampling import EFFORTS
@@ -56,6 +56,8 @@ from benchmarks.workloads import AGAIN, Plan
 def main(arguments: Sequence[str] | None = None) -> int:
     """Time what is missing, print the base workloads; 0, 1 (some failed), 2 or 130."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["speedup"]:
+        return speedup.main(given[1:])
     options = parser().parse_args(given)
     try:
         return time_command(options, ["python", "-m", "benchmarks", *given])
@@ -79,12 +81,9 @@ def parser() -> argparse.ArgumentParser:
         prog="benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = top.add_argument
-    add("--study", default="core", help="a study, a study file or a group (default: core)")
-    add("--profile", default="standard", choices=PROFILES, help="how much (default: standard)")
-    add("--device", default="auto", help="auto (the CPU and every accelerator), cpu or cuda")
-    add("--results", type=Path, help="where results go (default: results/<profile>)")
-    add("--threads", type=_count, default=1, help="threads of each process (default: 1)")
-    add("--budget", type=_duration, metavar="TIME", help="of the whole run: 90s, 10m")
+    add_shared_options(top)  # device auto: the CPU and every accelerator
+    add("--threads", type=whole_number, default=1, help="threads of each process (default: 1)")
+    add("--budget", type=duration, metavar="TIME", help="of the whole run: 90s, 10m")
     add("--quiet", action="store_true", help="no progress")
     return top
 
@@ -93,19 +92,19 @@ def time_command(options: argparse.Namespace, commandline: Sequence[str]) -> int
     """Plan, time what is missing, print what the base workloads took."""
     if options.threads < 1:
         raise DesignError("--threads got 0; give at least 1")
-    studies = _studies(options)
-    device = _device(options)
+    studies = chosen_studies(options)
+    device = chosen_device(options)
     effort = EFFORTS[options.profile]
     if options.budget is not None:
         effort = replace(effort, budget=options.budget)
     settings = Settings(
-        results=_results(options, device),
+        results=results_folder(options, device),
         devices=devices_of(options.device, device),
         profile=options.profile,
         effort=effort,
         threads=options.threads,
     )
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, raise_interrupt)
     plan = plan_timings(studies, settings)
     progress = Progress(plan, settings, quiet=options.quiet)
     try:

@@ -12,16 +12,16 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from tabulate import tabulate
 
 from ablations.design import TaskSpec, baseline_cell
 from ablations.levels import TASKS, Level, Scalar, Value
+from ablations.options import Parser, whole_number
 from ablations.records import write_csv
 from ablations.stacking import Member, Stack
 from ablations.workers import Job, Processes
@@ -58,13 +58,14 @@ def contest(
 ) -> Contest:
     """A contest from the words of a study."""
     defaults = {
-        key: setting.default for key, setting in {**TASKS[task].settings, **TASKS[task].common}.items()
+        key: setting.default
+        for key, setting in {**TASKS[task].settings, **TASKS[task].common}.items()
     }
     spec = TaskSpec(task, tuple({**defaults, **(settings or {})}.items()), split)  # type: ignore[arg-type]
     members = tuple(Member(f"{name} {seed}", seed, rate) for seed in range(trials))
     cell = baseline_cell(task, levels)
     stack = Stack("speedup", 0, spec, cell, name, "final", members, steps, None, 20, False)
-    return Contest(name, stack, jax=levels.get("network") is None, **options)  # type: ignore[arg-type]
+    return Contest(name, stack, jax=levels.get("network") is None, **options)
 
 
 def contests() -> list[Contest]:
@@ -150,14 +151,15 @@ def jax_way(case: Case) -> Callable[[], Sample]:
     return lambda: replace(timed(run), compile_seconds=compiling)
 
 
-def measure(rounds: int, path: Path, names: str | None = None) -> list[dict[str, object]]:
+def measure(rounds: int, path: Path, names: str = "") -> list[dict[str, object]]:
     """Time every way of every contest, interleaved, and write the raw samples."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     rows: list[dict[str, object]] = []
     pool = Processes(cores)
     try:
         for each in contests():
-            if names is None or names in each.name:
+            if names in each.name:
                 rows += _contest_rows(each, pool, cores, rounds)
                 write_csv(path, COLUMNS, rows)
     finally:
@@ -190,11 +192,14 @@ def _contest_rows(
             }
 
 
-def ratios(rows: list[dict[str, object]], *, compiling: bool = False) -> dict[tuple[str, str], list[float]]:
+def ratios(
+    rows: list[dict[str, object]], *, compiling: bool = False
+) -> dict[tuple[str, str], list[float]]:
     """Seconds per trial of each other way over those of the stacks, round by round."""
     cost: dict[tuple[object, object, object], float] = {}
     for row in rows:
-        seconds = float(str(row["seconds"])) + (float(str(row["compile_seconds"])) if compiling else 0)
+        extra = float(str(row["compile_seconds"])) if compiling else 0.0
+        seconds = float(str(row["seconds"])) + extra
         cost[row["case"], row["round"], row["way"]] = seconds / int(str(row["trials"]))
     found: dict[tuple[str, str], list[float]] = {}
     for (case, number, way), seconds in cost.items():
@@ -226,10 +231,14 @@ def disagreeing(rows: list[dict[str, object]]) -> list[str]:
     ]
 
 
-def command(results: Path, rounds: int, names: str | None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Measure, write speedup.csv, print the table; 1 if a way reached another loss."""
-    torch.set_num_threads(torch.get_num_threads())
-    rows = measure(rounds, results / "speedup.csv", names)
+    top = Parser(prog="benchmarks speedup", description=__doc__)
+    top.add_argument("--results", type=Path, default=Path("results/speedup"))
+    top.add_argument("--rounds", type=whole_number, default=5)
+    top.add_argument("--case", default="", help="only contests whose name holds this")
+    options = top.parse_args(arguments)
+    rows = measure(max(options.rounds, 1), options.results / "speedup.csv", options.case)
     print(render(rows))
     problems = disagreeing(rows)
     for problem in problems:

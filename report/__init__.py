@@ -17,6 +17,9 @@ Contents, in the order in which a number travels:
     effects             what each cell did: means and contrasts against the baseline
     factors             what each factor did: main effects, interactions, shares of variance
     curves              learning rates and learning curves
+    cells, comparisons  cells as claims name them, and what a claim compares
+    claims              sentences on trial: a verdict, and the numbers behind it
+    published           known results: published, measured, within tolerance or not
     throughput          relative times, paired by round
 
     numbers             units, signs, and the digits that intervals support
@@ -27,10 +30,11 @@ Contents, in the order in which a number travels:
 
     views               one study on one task as a reader sees it
     evidence, crossed_figures, wall_pictures  plots with titles, captions and words
-    study_section, crossed_section, throughput_section
+    study_section, crossed_section, claims_section, published_section, throughput_section
                         sections: sentences, tables and figures of one thing each
     methods             how the numbers were made, and from what
     document            the report as plain data
     contents            the whole report from a results folder
     markdown, page      the report as Markdown and as one HTML page
+    exports             claims.csv and effects.csv beside the report
 """

@@ -7,8 +7,12 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from report.claims import judge
+from report.claims_section import numbers_of
 from report.contents import build_report
 from report.drawing import house_style
+from report.escaping import visible
+from report.exports import write_tables
 from report.page import write_report
 from report.schema import TableError
 from report.tables import Results, StudyResults, read_results
@@ -22,7 +26,7 @@ class UsageError(ValueError):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read, build, write; 0, or 2 with one line that says what to do."""
+    """Read, build, write; 0, 1 when --check finds a broken claim, 2 with what to do instead."""
     options = _parser().parse_args(arguments)
     try:
         folder = options.results or default_folder(options.profile, options.device)
@@ -31,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with house_style():
             report = build_report(results)
         page, text = write_report(report, folder / "report")
+        write_tables(results.studies, folder / "report")
     except (TableError, UsageError, PictureError) as error:
         return _refuse(str(error))
     except OSError as error:
@@ -41,7 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     print(page)
     print(text)
-    return 0
+    return check(results.studies) if options.check else 0
+
+
+def check(studies: Sequence[StudyResults]) -> int:
+    """1 when a claim that a study expects to be supported is contradicted, each on a line."""
+    broken = [j for results in studies for j in judge(results) if j.is_broken]
+    for judgement in broken:
+        print(
+            f"contradicted: {visible(judgement.study)}: “{visible(judgement.statement)}” "
+            f"{visible(numbers_of(judgement))}",
+            file=sys.stderr,
+        )
+    return 1 if broken else 0
 
 
 def default_folder(profile: str, device: str) -> Path:
@@ -80,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", choices=PROFILES, default="standard")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--study", metavar="NAME", help="a study or group; default: all there are")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help='exit with 1 when a claim marked expected = "supported" is contradicted',
+    )
     return parser
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+from report.claims_section import claims_section
 from report.crossed_section import crossed_section
 from report.document import Finding, Report, Section
 from report.methods import methods_section, provenance_section
 from report.numbers import counted, listed
+from report.published_section import published_section
 from report.study_section import study_section
 from report.tables import Results, StudyResults
 from report.throughput_section import throughput_section
-from report.views import slugs
+from report.views import study_slugs
 
 MOST_FINDINGS = 12
 TITLE = "What the ablations found"
@@ -20,12 +22,16 @@ def build_report(results: Results) -> Report:
     """Everything the reader sees, computed and drawn."""
     sections: list[Section] = []
     findings: list[Finding] = []
-    names = slugs(study.study["name"] for study in results.studies)
+    names = study_slugs(results.studies)
     for study, slug in zip(results.studies, names, strict=True):
         make = crossed_section if is_crossed(study) else study_section
-        section, found = make(study, slug if slug not in _RESERVED else f"study-{slug}")
+        section, found = make(study, slug)
         sections.append(section)
         findings += found
+    for make_whole in (claims_section, published_section):
+        whole, found = make_whole(results.studies)
+        findings += found
+        sections += [whole] if whole else []
     throughput, found = throughput_section(results.timings)
     findings += found
     sections += [throughput] if throughput else []
@@ -37,9 +43,6 @@ def build_report(results: Results) -> Report:
         findings=tuple(ranked(findings)),
         sections=(*sections, methods_section(results), provenance_section(results)),
     )
-
-
-_RESERVED = ("findings", "run", "throughput", "methods", "provenance")
 
 
 def is_crossed(results: StudyResults) -> bool:

@@ -73,7 +73,28 @@ class Details:
     blocks: "tuple[Block, ...]"
 
 
-Block = Text | Answer | Table | Figures | Details
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """A verdict in one word, and the numbers that it rests on."""
+
+    word: str  # "supported", "contradicted", ...
+    tone: str  # "yes", "no" or "open": the colour of the word
+    text: str
+    figure: str = ""  # name of the picture that shows it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A sentence on trial, with a ruling for every task that it is about."""
+
+    kind: ClassVar[str] = "trial"
+    statement: str
+    rulings: tuple[Ruling, ...]
+    facts: tuple[tuple[str, str], ...]
+    command: str = ""  # that repeats it; only letters that no shell takes for more
+
+
+Block = Text | Answer | Table | Figures | Details | Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

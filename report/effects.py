@@ -39,7 +39,8 @@ def scores(results: StudyResults, task: str) -> pd.DataFrame:
     """
     rows = trials_at(results, task, "final")
     named = named_cells(results, task).take(rows["cell"].to_numpy()).reset_index(drop=True)
-    score = scored(rows, task_of(results, task))
+    entry = task_of(results, task)
+    score = scored(rows, entry, entry["response"])
     return pd.concat([named, rows[["seed", "learning_rate", "status"]]], axis=1).assign(score=score)
 
 

@@ -57,6 +57,7 @@ def plot_contrasts(ax: Axes, contrasts: pd.DataFrame, *, unit: str, baseline: st
     ax.set_ylim(-0.6, len(ranked) - 0.4)
     room = 0.03 * (high - low) or 1.0
     ax.set_xlim(low - room, high + room)
+    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
     ax.grid(visible=True, axis="x")
     ax.grid(visible=False, axis="y")
     ax.spines["left"].set_visible(False)

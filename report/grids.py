@@ -129,20 +129,19 @@ def trials_at(results: StudyResults, task: str, stage: str) -> pd.DataFrame:
     return rows.drop(columns="planned_rate")
 
 
-def scored(rows: pd.DataFrame, task: dict[str, Any]) -> Floats:
+def scored(rows: pd.DataFrame, task: dict[str, Any], response: str) -> Floats:
     """The response of each trial; METHODS S11 decides what a diverged one is worth.
 
     That is the worse of the constant predictor and the worst finished trial of the task. A
     response that is infinite has diverged too. Trials that failed or are missing have none.
     """
-    response = task["response"]
     if response not in rows:
         raise ValueError(f"unknown response {response!r} of task {task['name']!r}")
     values = rows[response].to_numpy(float)
     status = rows["status"].to_numpy(object)
     finished = (status == "finished") & np.isfinite(values)
     diverged = (status == "diverged") | ((status == "finished") & np.isinf(values))
-    candidates = [*values[finished].tolist(), *constant_predictor(task)]
+    candidates = [*values[finished].tolist(), *constant_predictor(task, response)]
     worst = np.nan
     if candidates:
         worst = max(candidates) if lower_is_better(response) else min(candidates)
@@ -154,17 +153,17 @@ def lower_is_better(response: str) -> bool:
     return response.endswith("_loss")
 
 
-def constant_predictor(task: dict[str, Any]) -> list[float]:
+def constant_predictor(task: dict[str, Any], response: str) -> list[float]:
     """The score of always answering the same: chance, an r2 of 0; nothing known for a loss."""
-    if task["response"].endswith("_r2"):
+    if response.endswith("_r2"):
         return [0.0]
-    if task["response"].endswith("_accuracy") and task.get("chance") is not None:
+    if response.endswith("_accuracy") and task.get("chance") is not None:
         return [float(task["chance"])]
     return []
 
 
-def grid_of(results: StudyResults, task: str) -> Grid:
-    """The final trials of one task as an array."""
+def grid_of(results: StudyResults, task: str, response: str = "") -> Grid:
+    """The final trials of one task as an array, of the task's own response unless one is named."""
     rows = trials_at(results, task, "final")
     cells, resolved = cells_of(results, task)
     factors = levels_of(results)
@@ -173,7 +172,8 @@ def grid_of(results: StudyResults, task: str) -> Grid:
     scores = np.full(shape, np.nan)
     statuses = np.full(shape, "", dtype=object)
     where = rows["cell"].to_numpy(), column
-    scores[where] = scored(rows, task_of(results, task))
+    entry = task_of(results, task)
+    scores[where] = scored(rows, entry, response or entry["response"])
     statuses[where] = rows["status"].to_numpy(object)
     first = {name: levels[0] for name, levels in factors.items()}
     baseline = _key({**first, **results.study["baseline"]}, factors)

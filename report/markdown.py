@@ -14,6 +14,7 @@ from report.document import (
     Section,
     Table,
     Text,
+    Trial,
     numbers_of,
 )
 from report.escaping import LONGEST_CELL, html_attribute, markdown
@@ -66,6 +67,9 @@ def _block(block: Block, numbers: Mapping[str, int]) -> Iterator[str]:
             yield "\n".join(f"- {markdown(sentence)}" for sentence in sentences)
         case Table():
             yield from (f"**{markdown(block.caption)}**", _table(block), markdown(block.note))
+        case Trial():
+            yield f"**{markdown(block.statement)}**"
+            yield "\n".join(_trial(block, numbers))
         case Figures(pictures=pictures):
             for picture in pictures:
                 yield from _picture(picture, numbers)
@@ -74,6 +78,17 @@ def _block(block: Block, numbers: Mapping[str, int]) -> Iterator[str]:
             for inner in blocks:
                 yield from _block(inner, numbers)
             yield "</details>"
+
+
+def _trial(trial: Trial, numbers: Mapping[str, int]) -> Iterator[str]:
+    for ruling in trial.rulings:
+        figure = numbers.get(ruling.figure)
+        link = f" [Figure {figure}](figures/{ruling.figure}.png)" if figure else ""
+        yield f"- **{markdown(ruling.word.capitalize())}.** {markdown(ruling.text)}{link}"
+    for name, value in trial.facts:
+        yield f"- {markdown(name)}: {markdown(value)}"
+    if trial.command:
+        yield f"- Repeat with: `{trial.command}`"
 
 
 def _picture(picture: Picture, numbers: Mapping[str, int]) -> Iterator[str]:

@@ -23,6 +23,9 @@ this many seeds finds with power .8; where that exceeds what matters (the margin
 claim, or else 2 percentage points of accuracy or 0.05 of R²) the sentence says underpowered. The \
 lead over the runner-up is exploratory, Bonferroni over all rivals.
 Sign-flip p values are exact over all 2ⁿ flips up to 16 seeds; n = 5 cannot reach .05.
+Claims have a margin of their own, written down before the first run, and the same care: an \
+advantage is a paired difference, its interval at 1 − .05/m over the study's claims on one task \
+and response. Equal to the last bit over all seeds, it counts only where 2/2ⁿ is below .05/m.
 Diverged trials are data: each counts as the worse of the constant predictor and the worst \
 finished trial of its task. Failed and missing trials are counted, never imputed; a grid with \
 such holes gets no analysis of variance.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from report.estimates import Estimate
 
+MOST_DECIMALS = 12  # of a difference that is tiny and yet resolved
 NOTHING = "–"  # stands for a number that does not exist
 
 
@@ -62,6 +63,14 @@ def decimals(margins: Sequence[float], most: int) -> int:
     middle = known[len(known) // 2]
     power = math.floor(math.log10(middle))
     return max(0, min(most, (1 if middle / 10.0**power < 3.55 else 0) - power))
+
+
+def digits_of(difference: Estimate, scale: Scale) -> int:
+    """Digits that a difference is shown with; as many as it takes where it is clear of zero."""
+    digits = decimals([margin(difference)], scale.most_decimals)
+    clear = difference.low > 0 or difference.high < 0
+    shown = round(difference.value, digits) != 0
+    return digits if shown or not clear else decimals([margin(difference)], MOST_DECIMALS)
 
 
 def number(value: float, digits: int, *, signed: bool = False) -> str:

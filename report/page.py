@@ -63,16 +63,16 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     figures.mkdir(parents=True, exist_ok=True)
     pictures = [p for section in report.sections for p in pictures_of(section)]
     for picture in pictures:
-        _write_whole(figures / f"{picture.name}.png", picture.drawing.png)
+        write_whole(figures / f"{picture.name}.png", picture.drawing.png)
     text, page = folder / "report.md", folder / "index.html"
-    _write_whole(text, render_markdown(report).encode())
-    _write_whole(page, render_html(report).encode())
+    write_whole(text, render_markdown(report).encode())
+    write_whole(page, render_html(report).encode())
     for stale in set(figures.glob("*.png")) - {figures / f"{p.name}.png" for p in pictures}:
         stale.unlink(missing_ok=True)
     return page, text
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old bytes or the new ones, never a mixture."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from report.estimates import Estimate
-from report.numbers import Scale, bounds, counted, decimals, listed, margin, number
+from report.numbers import Scale, bounds, counted, decimals, digits_of, listed, margin, number
 
 ALPHA = 0.05
 
@@ -49,7 +49,7 @@ def level_phrase(estimate: Estimate, scale: Scale) -> str:
 
 def difference_phrase(estimate: Estimate, scale: Scale, *, signed: bool = True) -> str:
     """`+4.2 percentage points (98.75% t interval +1.2 to +7.2, n = 10 seeds)`."""
-    digits = decimals([margin(estimate)], scale.most_decimals)
+    digits = digits_of(estimate, scale)
     value = estimate.value if signed else abs(estimate.value)
     amount = f"{number(value, digits, signed=signed)} {scale.difference}".strip()
     return f"{amount} ({evidence(estimate, digits, signed=True)})"
@@ -233,7 +233,7 @@ def _amount(contrast: Contrast, scale: Scale, *, shared: bool) -> str:
     estimate, signed = contrast.estimate, not contrast.resolved
     if not shared:
         return difference_phrase(estimate, scale, signed=signed)
-    digits = decimals([margin(estimate)], scale.most_decimals)
+    digits = digits_of(estimate, scale)
     value = estimate.value if signed else abs(estimate.value)
     words = f"{number(value, digits, signed=signed)} {scale.difference}".strip()
     return f"{words} ({bounds(estimate, digits, signed=True)})"

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 SCHEMA: Final = 1
+MOST: Final = 1e300  # of a number in study.json; JSON knows larger ones
 FACTORS: Final = (
     *("activation", "optimizer", "depth", "width", "residual", "network", "pooling", "init"),
     *("norm", "regularisation", "loss", "minibatch", "train_size", "schedule", "augmentation"),
@@ -86,6 +87,10 @@ def check_study(path: Path, study: dict[str, Any]) -> None:
         if not isinstance(study.get(key), kind):
             given = repr(study[key])[:40] if key in study else "nothing"
             raise TableError(f"{path}: {key!r} must be a {kind.__name__}, got {given}; {REMEDY}")
+    for key in ("claims", "published"):
+        if not isinstance(study.setdefault(key, []), list):
+            raise TableError(f"{path}: {key!r} must be a list, got {study[key]!r:.40}; {REMEDY}")
+        _check_entries(path, study, key, {})
     _check_entries(path, study, "tasks", {"name": str, "kind": str, "response": str})
     _check_entries(path, study, "factors", {"name": str, "levels": list})
     factors = [factor["name"] for factor in study["factors"]]
@@ -135,6 +140,13 @@ def _check_final_trials(path: Path, study: dict[str, Any], factors: list[str]) -
             raise TableError(
                 f"{path}: trial {trial['trial']!r} belongs to none of the study's cells; {REMEDY}"
             )
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value of study.json is a number that arithmetic can take."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= MOST  # false for NaN
 
 
 def doubled_in(values: Iterable[Any]) -> list[Any]:

@@ -19,6 +19,7 @@ from report.schema import TRIALS, TableError
 from report.tables import StudyResults
 
 ESTIMATES = ("value", "low", "high")
+RESERVED = ("findings", "claims", "known", "run", "throughput", "methods", "provenance")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -203,3 +204,18 @@ def slugs(names: Iterable[str]) -> list[str]:
             slug, count = f"{plain}-{count}", count + 1
         taken.append(slug)
     return taken
+
+
+def study_slugs(studies: Sequence[StudyResults]) -> list[str]:
+    """The anchor of every study, apart from those of the report's own sections."""
+    names = slugs(results.study["name"] for results in studies)
+    return [f"study-{name}" if name in RESERVED else name for name in names]
+
+
+def contrasts_picture(results: StudyResults, slug: str, task: str, response: str) -> str:
+    """The name of the figure, drawn or not, of the contrasts in one response; "" for no such."""
+    tasks = results.study["tasks"]
+    places = zip(tasks, slugs(entry["name"] for entry in tasks), strict=True)
+    drawn = {(entry["name"], entry["response"]): place for entry, place in places}
+    place = drawn.get((task, response))
+    return f"{slug}-{place}-contrasts" if place else ""

@@ -135,6 +135,26 @@ class Plan:
     seeds: int = 10
     tasks: tuple[str, ...] = ("spiral", "wave", "digits")
     response: str | None = None
+    claims: tuple[dict[str, Any], ...] = ()
+    published: tuple[dict[str, Any], ...] = ()
+
+
+LINEAR = {
+    "statement": "Without an activation a network stays linear, however deep",
+    "task": "spiral",
+    "response": "test_accuracy",
+    "better": {"activation": "relu"},
+    "worse": {"activation": "identity"},
+    "by": 0.1,
+    "because": "a composition of affine maps is affine",
+    "expected": "supported",
+}
+WIDER = {
+    "statement": "The wider, the better",
+    "trend": {"factor": "width", "direction": "rises"},
+    "because": "more units draw more kinks",
+}
+LEARNED = {"id": "K1", "cell": {}, "task": "spiral", "response": "test_accuracy"}
 
 
 def plans() -> tuple[Plan, ...]:
@@ -150,6 +170,8 @@ def plans() -> tuple[Plan, ...]:
             "Which activation function learns best, and does the answer depend on the task?",
             {"activation": ("relu", *activations, "leaky_relu(negative_slope=0.2)")},
             {"": adam},
+            claims=(LINEAR,),
+            published=({**LEARNED, "values": [0.96], "source": "the simulation's ceiling"},),
         ),
         Plan(
             "optimizer",
@@ -164,6 +186,7 @@ def plans() -> tuple[Plan, ...]:
             "How deep and how wide must a network be, and can one replace the other?",
             {"depth": ("2", "0", "1", "4"), "width": ("32", "4", "8", "128")},
             {"": adam[1:4]},
+            claims=(WIDER,),
         ),
         Plan(
             "regularisation",
@@ -448,8 +471,8 @@ def study_json(plan: Plan, profile: str) -> dict[str, Any]:
         "fixed": {"steps": STEPS, "evaluations": EVALUATIONS},
         "seeds": plan.seeds,
         "tuning_seeds": 2,
-        "claims": [],
-        "published": [],
+        "claims": list(plan.claims),
+        "published": list(plan.published),
         "cells": [cell for task in plan.tasks for cell in cells_of(plan, task)],
         "trials": list(trials_of(plan)),
     }

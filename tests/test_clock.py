@@ -312,9 +312,9 @@ def test_the_order_is_that_of_the_generator():
 
 
 def test_sampling_stops_once_the_median_is_known():
-    """A machine without noise needs the least number of samples and seconds, not the cap."""
-    machine = Machine()
-    meter = meter_of(machine, always(100 * US))
+    """With 0.5% of noise the least number of samples and seconds is enough, not the cap."""
+    machine, rng = Machine(), np.random.default_rng(1)
+    meter = meter_of(machine, lambda: 100 * US * (1 + 0.005 * rng.standard_normal()))
     run_rounds([meter], machine, replace(EFFORTS["full"], processes=1))
     spent = sum(sample.seconds for sample in meter.samples)
     assert len(meter.samples) >= 30

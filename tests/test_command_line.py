@@ -110,14 +110,14 @@ def test_an_unknown_study_is_refused(capsys):
     [
         ([], "ablations: the following arguments are required: COMMAND; see ablations --help"),
         (["run", "--profile", "fast"], "argument --profile: invalid choice: 'fast'"),
-        (["run", "--workers", "-1"], "argument --workers: expected one argument"),
+        (["run", "--workers", "-1"], "needs a whole number from 0 to 999, got '-1'"),
         (["run", "--workers=-1"], "needs a whole number from 0 to 999, got '-1'"),
         (["run", "--workers", "two"], "needs a whole number from 0 to 999, got 'two'"),
         (["run", "--workers", "²"], "needs a whole number from 0 to 999, got '²'"),
         (["run", "--workers", "100000"], "needs a whole number from 0 to 999, got '100000'"),
         (["run", "--budget", "soon"], "needs a time such as 90s, 10m or 1h, got 'soon'"),
         (["run", "--budget", "-3s"], "argument --budget: expected one argument"),
-        (["verify", "--sample", "-1"], "argument --sample: expected one argument"),
+        (["verify", "--sample", "-1"], "needs a whole number from 0 to 999, got '-1'"),
         (["run", "--stduy", "core"], "unrecognized arguments: --stduy core"),
         (["trian"], "invalid choice: 'trian'"),
         (["diff", "one"], "the following arguments are required: b"),
@@ -192,8 +192,8 @@ def test_a_read_only_folder_is_refused_and_still_read(tmp_path, command, monkeyp
         monkeypatch.setattr(owner, name, refuse)
     code, out, (line,) = command("run", "--workers", "0")
     assert (code, out) == (2, [])
-    assert line.endswith(".lock: cannot be written (Read-only file system); "
-                         "choose another folder with --results")  # fmt: skip
+    assert "cannot be written (Read-only file system); " in line
+    assert "choose another folder with --results" in line
     assert command("status") == (
         1,
         ["tiny: 8 trials: 8 missing", ],

@@ -26,7 +26,7 @@ from report.__main__ import default_folder, main
 from report.contents import ranked
 from report.document import Finding
 from report.escaping import html_attribute, markdown, visible
-from report.page import _write_whole
+from report.page import write_whole
 from report.throughput import relative_times
 
 ROOT = Path(__file__).parents[1]
@@ -330,6 +330,23 @@ def test_no_label_of_any_figure_is_clipped(results):
     assert [label for label, inside in MEASURED if not inside] == []
 
 
+def test_claims_and_known_results_follow_the_studies(page, text):
+    order = ["## activation", "## crossed", "## Claims on trial", "## Known results", "## Methods"]
+    places = [text.index(heading) for heading in order]
+    assert places == sorted(places)
+    for words in ("Without an activation a network stays linear", "a composition of affine maps"):
+        assert words in text
+        assert words in said(page)
+    assert "**claims** – Of 2 claims, one about several tasks counting on each," in text
+
+
+def test_the_contents_page_names_every_module():
+    modules = {path.stem for path in (ROOT / "report").glob("*.py")}
+    told = set(re.findall(r"[a-z_]+", (ROOT / "report" / "__init__.py").read_text()))
+    assert len(modules) > 20, "is this test looking in the right place?"
+    assert modules - told == {"__init__", "__main__"}
+
+
 # Nothing loads, nothing runs
 
 
@@ -412,7 +429,7 @@ def test_hostile_names_write_nothing_outside_the_report(hostile):
     found = {p.relative_to(hostile).parts[0] for p in hostile.rglob("*")}
     assert found == {"nasty", "report", "machine.json", "timings.csv"}
     names = [p.name for p in (hostile / "report").rglob("*") if p.is_file()]
-    assert all(re.fullmatch(r"[a-z0-9-]+\.(png|html|md)", name) for name in names)
+    assert all(re.fullmatch(r"[a-z0-9-]+\.(png|html|md|csv)", name) for name in names)
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -519,7 +536,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         "report.page.os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "full"))
     )
     with pytest.raises(OSError, match="full"):
-        _write_whole(path, b"new")
+        write_whole(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
     assert path.read_text() == "old"
 

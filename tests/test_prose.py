@@ -215,3 +215,11 @@ def test_lists_and_counts_read_as_english():
     ]
     assert counted(1, "trial") == "1 trial"
     assert counted(1200, "study", "studies") == "1,200 studies"
+
+
+def test_a_tiny_difference_that_is_resolved_is_not_shown_as_zero():
+    tiny = Estimate(1.4e-5, 2e-6, 2.7e-5, 10, "95% t")
+    said = difference_phrase(tiny, scale_of("train_r2"))
+    assert said == "+0.000014 (95% t interval +0.000002 to +0.000027, n = 10 seeds)"
+    unclear = Estimate(1.4e-5, -2e-6, 3.0e-5, 10, "95% t")
+    assert difference_phrase(unclear, scale_of("train_r2")).startswith("0.000 (")

@@ -146,13 +146,17 @@ def test_a_level_that_computes_the_same_names_the_workload_it_equals(plan):
         ({"minibatch": 16}, "inference", False),
         ({"regularisation": "batch_norm"}, "inference", False),
         ({"regularisation": "l2"}, "training step", False),
-        ({"minibatch": "full", "train_size": 9}, "training step", False),
     ],
 )
 def test_cells_are_told_apart_by_what_one_call_computes(levels, mode, equal):
     base = cell_of(minibatch=64)
     other = cell_of(**{"minibatch": 64, **levels})
     assert (computed_cell(base, mode) == computed_cell(other, mode)) is equal
+
+
+def test_the_size_of_the_training_part_matters_where_it_is_one_minibatch():
+    every, few = cell_of(), cell_of(train_size=9)
+    assert computed_cell(every, "inference") != computed_cell(few, "inference")
 
 
 def test_two_studies_with_one_level_time_it_once(tmp_path):
@@ -177,7 +181,9 @@ def test_a_level_that_the_task_skips_or_cannot_have_is_not_timed(tmp_path):
 
 
 def test_label_smoothing_is_not_timed_where_there_are_no_classes(plan):
+    """The study skips it there, so it is not even left out."""
     assert not any("diabetes/regularisation=label" in w.name for w in plan.workloads)
+    assert not any("diabetes/regularisation=label" in left.workload for left in plan.left_out)
 
 
 # What they compute
@@ -213,12 +219,19 @@ def model_of(cell, task, seed=3):
         return network, plain_network(network)
 
 
-def step_of(cell, task, model, network, **settings):
+def step_of(cell, task, model, network, *, learning_rate=0.1):
     x, y = minibatch(cell, task)
     black = torch.zeros(x.shape[1])
     generator = torch.Generator().manual_seed(1)
     return training_step(
-        cell, network, model, x, y, black=black, generator=generator, learning_rate=0.1, **settings
+        cell,
+        network,
+        model,
+        x,
+        y,
+        black=black,
+        generator=generator,
+        learning_rate=learning_rate,
     )
 
 
@@ -285,17 +298,7 @@ def test_a_training_step_is_one_update_as_a_user_would_write_it(
 def test_random_regularisers_are_at_work_in_every_training_step(regularisation):
     cell, task = cell_of(minibatch=64, regularisation=regularisation), task_of()
     network, model = model_of(cell, task)
-    x, y = minibatch(cell, task)
-    step = training_step(
-        cell,
-        network,
-        model,
-        x,
-        y,
-        black=torch.zeros(2),
-        generator=torch.Generator().manual_seed(1),
-        learning_rate=0.0,
-    )
+    step = step_of(cell, task, model, network, learning_rate=0.0)
     losses = {float(step().detach()) for _ in range(4)}
     assert len(losses) == 4
 
@@ -303,16 +306,14 @@ def test_random_regularisers_are_at_work_in_every_training_step(regularisation):
 def test_augmentation_is_in_the_training_step():
     cell, task = cell_of("digits", minibatch=64, augmentation="shift"), task_of("digits")
     network, model = model_of(cell, task)
-    step = step_of(cell, task, model, network)
+    step = step_of(cell, task, model, network, learning_rate=0.0)
     assert float(step().detach()) != float(step().detach())
 
 
 def test_gradients_do_not_add_up_from_step_to_step():
     cell, task = cell_of(minibatch=64), task_of()
     network, model = model_of(cell, task)
-    x, y = minibatch(cell, task)
-    settings = {"black": torch.zeros(2), "generator": torch.Generator(), "learning_rate": 0.0}
-    step = training_step(cell, network, model, x, y, **settings)
+    step = step_of(cell, task, model, network, learning_rate=0.0)
     step()
     first = [p.grad.clone() for p in model.parameters()]
     step()

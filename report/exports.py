@@ -1,0 +1,123 @@
+"""claims.csv and effects.csv beside the report: every verdict and effect, for other programs.
+
+Values are in the unit of the response (shares, not percent) and round-trip; what does not exist is
+empty. Text that a spreadsheet would compute gets the apostrophe that results have as well.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from report import effects, factors
+from report.claims import Judgement, judge
+from report.claims_section import command
+from report.escaping import visible
+from report.frames import records
+from report.grids import level_label
+from report.page import write_whole
+from report.tables import StudyResults
+
+CLAIM_COLUMNS: Final = (
+    *("study", "task", "response", "id", "statement", "verdict", "about", "by", "equal_within"),
+    *("value", "low", "high", "interval", "m", "n", "seeds_needed", "diverged", "expected"),
+    *("reason", "because", "command"),
+)
+EFFECT_COLUMNS: Final = (
+    *("study", "task", "response", "effect", "label", "factor", "level", "against"),
+    *effects.CONTRAST_COLUMNS[1:],
+)
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_tables(studies: Sequence[StudyResults], folder: Path) -> None:
+    """Write claims.csv and effects.csv into `folder`, each whole or not at all."""
+    claims = ([claim_row(j, command(s)) for s in studies for j in judge(s)], CLAIM_COLUMNS)
+    found = ([row for s in studies for row in effect_rows(s)], EFFECT_COLUMNS)
+    for name, (rows, columns) in {"claims.csv": claims, "effects.csv": found}.items():
+        write_whole(folder / name, render_csv(rows, columns).encode())
+
+
+def render_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """A header, and one line for each row."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return stream.getvalue()
+
+
+def _cell(value: object) -> str:
+    """A number that round-trips, text that no spreadsheet computes, nothing for what is not."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    if isinstance(value, int | float | np.number):
+        return repr(value.item() if isinstance(value, np.number) else value)
+    text = visible(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def claim_row(judgement: Judgement, repeat: str) -> dict[str, Any]:
+    """One verdict as a row of claims.csv."""
+    claim, decision, estimate = judgement.claim, judgement.decision, judgement.decision.estimate
+    margin = "equal_within" if judgement.is_equality else "by"
+    row = {
+        "study": judgement.study,
+        "task": judgement.task,
+        "response": judgement.response,
+        "id": claim.get("id"),
+        "statement": judgement.statement,
+        "verdict": judgement.verdict,
+        "about": judgement.about,
+        margin: judgement.margin if estimate else None,
+        "m": judgement.m,
+        "seeds_needed": decision.seeds_needed,
+        "diverged": judgement.diverged,
+        "expected": claim.get("expected"),
+        "reason": decision.reason,
+        "because": claim.get("because"),
+        "command": repeat,
+    }
+    if estimate is not None:
+        names = ("value", "low", "high", "interval", "n")
+        row |= {name: getattr(estimate, name) for name in names}
+    return row
+
+
+def effect_rows(results: StudyResults) -> Iterator[dict[str, Any]]:
+    """Contrasts against the baseline cell, then main effects where the grid is complete."""
+    names = [str(factor["name"]) for factor in results.study["factors"]]
+    for task in results.study["tasks"]:
+        common = {
+            "study": results.study["name"],
+            "task": task["name"],
+            "response": task["response"],
+        }
+        for row in _contrasts(results, task["name"], names):
+            yield {**common, "effect": "contrast", **row}
+        if len(names) > 1:
+            with suppress(factors.UnbalancedError):
+                for row in _main_effects(results, task["name"]):
+                    yield {**common, "effect": "main effect", **row}
+
+
+def _contrasts(results: StudyResults, task: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Factor and level are named where a study has one factor; else the label names them all."""
+    cells = effects.cell_table(results, task)
+    baseline = "".join(cells.loc[cells["is_baseline"].astype(bool), "label"])
+    for row in records(effects.contrasts(results, task)):
+        own = {"factor": names[0], "level": row[names[0]]} if len(names) == 1 else {}
+        yield {**row, **own, "against": baseline}
+
+
+def _main_effects(results: StudyResults, task: str) -> Iterator[dict[str, Any]]:
+    first = {factor["name"]: factor["levels"][0] for factor in results.study["factors"]}
+    for row in records(factors.main_effects(results, task)):
+        yield {**row, "against": level_label(row["factor"], first[row["factor"]])}
