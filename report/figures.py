@@ -232,12 +232,15 @@ def plot_heat_map(ax: Axes, cells: pd.DataFrame, *, row: str, column: str) -> No
     ax.spines[["left", "bottom"]].set_visible(False)
 
 
-def plot_speeds(ax: Axes, speeds: pd.DataFrame, *, labels: Sequence[str]) -> None:
+def plot_speeds(
+    ax: Axes, speeds: pd.DataFrame, *, labels: Sequence[str], limits: tuple[float, float]
+) -> None:
     """Seconds relative to the baseline, one dot per workload; grey where it cannot be told apart.
 
     Args:
         speeds: columns `label`, `value`, `low`, `high` (ratios, 1 is the baseline), `resolved`.
         labels: every label of the figure, top to bottom, so that panels align.
+        limits: least and largest ratio of the figure, the same for all its panels.
     """
     ax.axvline(1, color=INK, linewidth=1, zorder=1)
     order = {label: len(labels) - 1 - i for i, label in enumerate(labels)}
@@ -249,9 +252,10 @@ def plot_speeds(ax: Axes, speeds: pd.DataFrame, *, labels: Sequence[str]) -> Non
             row["value"], y, "o", color=colour if row["resolved"] else PAPER, mec=colour, mew=1.4
         )
     ax.set_xscale("log", base=2)
-    low, high = ax.get_xlim()
-    ax.set_xticks([tick for tick in RATIOS if low <= tick <= high])
-    ax.set_xlim(low, high)
+    low, high = limits
+    room = (high / low) ** 0.05
+    ax.set_xlim(low / room, high * room)
+    ax.set_xticks([tick for tick in RATIOS if low / room <= tick <= high * room])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}×"))
     ax.set_yticks(range(len(labels)), [short(label) for label in reversed(labels)])

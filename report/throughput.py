@@ -60,7 +60,7 @@ def _group_rows(group: pd.DataFrame) -> Iterator[dict[str, object]]:
         yield {
             **{column: own[column].iloc[0] for column in GROUP},
             "workload": name,
-            "label": ", ".join(f"{f} {first[f][name]}" for f in factors) or str(name),
+            "label": _label({f: str(first[f][name]) for f in factors}) or str(name),
             "is_baseline": name == baseline,
             "threads": own["threads"].iloc[0],
             "seconds": median.value,
@@ -72,6 +72,18 @@ def _group_rows(group: pd.DataFrame) -> Iterator[dict[str, object]]:
             "high": ratio.high,
             "pairs": ratio.n,
         }
+
+
+SPEAKING = ("activation", "optimizer", "regularisation")  # levels that need no factor's name
+
+
+def _label(levels: dict[str, str]) -> str:
+    """The levels a workload departs in; a norm that comes with a regulariser is not said twice."""
+    return ", ".join(
+        level if factor in SPEAKING and level != "none" else f"{factor} {level}"
+        for factor, level in levels.items()
+        if factor != "norm" or "regularisation" not in levels
+    )
 
 
 def _ratio(own: pd.DataFrame, base: pd.DataFrame) -> Estimate:

@@ -84,8 +84,10 @@ def _picture(group: pd.DataFrame, what: str, name: str) -> Picture:
     tasks = list(dict.fromkeys(shown["task"]))
     figure = Figure(figsize=(WIDE, 0.95 + 0.215 * len(labels)), layout="constrained")
     axes = figure.subplots(1, max(len(tasks), 1), sharex=True, sharey=True, squeeze=False)[0]
+    known = shown[["low", "value", "high"]]
+    limits = (float(known.min().min()), float(known.max().max())) if len(known) else (0.5, 2.0)
     for ax, task in zip(axes, tasks, strict=False):
-        plot_speeds(ax, shown[shown["task"] == task], labels=labels)
+        plot_speeds(ax, shown[shown["task"] == task], labels=labels, limits=limits)
         ax.set_title(str(task))
     figure.supxlabel("time relative to the baseline (left of 1× is faster)", fontsize=8.5)
     slower = shown[shown["resolved"] & (shown["value"] > 1)].nlargest(3, "value")
