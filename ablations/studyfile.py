@@ -283,17 +283,14 @@ class _Reader:
                 about = [tasks[claim["task"]]] if "task" in claim else study.tasks
                 for task in about:
                     _check_response(claim["response"], task, f"{what}: response")
+            trend = _typed(claim.get("trend", {}), dict, f"{what}: trend")
+            if trend and trend.get("factor") not in levels:
+                name = trend.get("factor")
+                raise DesignError(f"{what}: unknown factor {name!r}; {suggest(name, levels)}")
             for side in ("better", "worse"):
                 for name, level in _typed(claim.get(side, {}), dict, f"{what}: {side}").items():
-                    if name not in levels:
-                        raise DesignError(
-                            f"{what}: unknown factor {name!r}; {suggest(name, levels)}"
-                        )
-                    if text(level) not in levels[name]:
-                        raise DesignError(
-                            f"{what}: {text(level)!r} is not a level of {name}; "
-                            f"{suggest(text(level), tuple(levels[name]))}"
-                        )
+                    _check_level(name, level, levels, what)
+            _check_form(claim, what)
 
     def _check_cells(self, study: Study) -> None:
         trials = 0
@@ -353,6 +350,32 @@ def _check_response(column: str, task: TaskSpec, what: str) -> None:
         raise DesignError(
             f"{what}: {column!r} is empty on task {task.name!r}; choose from {', '.join(filled)}"
         )
+
+
+def _check_form(claim: Mapping[str, Any], what: str) -> None:
+    """A claim has exactly one contrast or one trend."""
+    forms = [form for form in ("better", "worse", "trend") if form in claim]
+    if forms not in (["better", "worse"], ["trend"]):
+        raise DesignError(
+            f"{what} has {' and '.join(forms) or 'neither a contrast nor a trend'}; "
+            "give better and worse, or trend"
+        )
+    if claim.get("expected", "supported") not in ("supported", "contradicted", "unresolved"):
+        raise DesignError(
+            f"{what}: expected got {claim['expected']!r}; "
+            "choose 'supported', 'contradicted' or 'unresolved'"
+        )
+
+
+def _check_level(name: str, level: Any, levels: Mapping[str, set[str]], what: str) -> None:
+    """A level of a factor of the study; its bare name will do where only one level has it."""
+    if name not in levels:
+        raise DesignError(f"{what}: unknown factor {name!r}; {suggest(name, levels)}")
+    meant = [shown for shown in levels[name] if text(level) in {shown, bare(shown)}]
+    if len(meant) != 1:
+        fault = "is more than one level" if meant else "is not a level"
+        choices = tuple(sorted(meant or levels[name]))
+        raise DesignError(f"{what}: {text(level)!r} {fault} of {name}; {suggest(level, choices)}")
 
 
 def _factor(name: str, levels: Any) -> Factor:

@@ -558,7 +558,7 @@ def test_the_study_file_of_the_results_says_what_was_asked(go, tmp_path):
     go({
         "factors": {"depth": [1, 0], "width": [4, 8]},
         "fixed": {"steps": 3, "evaluations": 2},
-        "claims": [{"statement": "s", "better": {"depth": 1}, "by": 0.1}],
+        "claims": [{"statement": "s", "better": {"depth": 1}, "worse": {"depth": 0}, "by": 0.1}],
     })  # fmt: skip
     study = json.loads((tmp_path / "results" / "tiny" / "study.json").read_text())
 

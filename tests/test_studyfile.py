@@ -413,6 +413,18 @@ BAD = {
         claim(worse={"activation": "tahn"}),
         "claim 's': 'tahn' is not a level of activation; did you mean 'tanh'?",
     ),
+    "claim without a side": (
+        claim(better={"activation": "relu"}),
+        "claim 's' has better; give better and worse, or trend",
+    ),
+    "claim on nothing": (
+        claim(),
+        "claim 's' has neither a contrast nor a trend; give better and worse, or trend",
+    ),
+    "trend of no factor": (
+        claim(trend={"factor": "dept"}),
+        "claim 's': unknown factor 'dept'; there is activation",
+    ),
     "claim on no task": (
         claim(task="spirals"),
         "claim 's': unknown task 'spirals'; did you mean 'spiral'?",
