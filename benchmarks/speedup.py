@@ -107,7 +107,7 @@ def stacked(pool: Processes, each: Contest, cores: int) -> Sample:
     """The trials shared out as one stack per core, through the pool that `run` uses."""
     members = each.stack.members
     shares = [members[k::cores] for k in range(cores)]
-    losses: list[float] = []
+    losses: dict[str, float] = {}
     start = time.perf_counter()
     for k, share in enumerate(shares):
         pool.submit(Job(f"{each.name} {k}", each.stack, share, "cpu", LIMIT))
@@ -115,8 +115,9 @@ def stacked(pool: Processes, each: Contest, cores: int) -> Sample:
         for result in pool.results(1.0):
             if result.outcome is None:
                 raise RuntimeError(f"{each.name}: {result.message}")
-            losses += [row["train_loss"] for row in result.outcome.rows]
-    return Sample(time.perf_counter() - start, len(members), losses)
+            losses |= {row["trial"]: row["train_loss"] for row in result.outcome.rows}
+    seconds = time.perf_counter() - start
+    return Sample(seconds, len(members), [losses[member.name] for member in members])
 
 
 def timed(function: Callable[[], list[float]]) -> Sample:
