@@ -81,7 +81,9 @@ def render_text(rows: Sequence[PlanRow], workers: int) -> str:
     trials, done = sum(row.trials for row in rows), sum(row.done for row in rows)
     left = wall_seconds(rows, workers)
     end = f"{trials:,} trials, {done:,} done" + (
-        f"; about {show_seconds(left)} with {workers} workers" if left else "; nothing to do"
+        f"; about {show_seconds(left)} to train with {workers} workers"
+        if left
+        else "; nothing to do"
     )
     return f"{tabulate(table, headers, tablefmt='simple')}\n\n{end}"
 
