@@ -539,7 +539,15 @@ def study_keys(folder, changes=None, profile="standard"):
 UNCHANGED = {
     "question": {"study.question": "Another?"},
     "name": {"study.name": "another"},
-    "claims": {"claims": [{"statement": "s", "better": {"activation": "relu"}}]},
+    "claims": {
+        "claims": [
+            {
+                "statement": "s",
+                "better": {"activation": "relu"},
+                "worse": {"activation": "tanh"},
+            }
+        ]
+    },
     "published": {"published": [{"id": "R1"}]},
     "response": {"study.response": {"spiral": "test_loss"}},
     "order of levels": {"factors.activation": ["tanh", "relu"]},
