@@ -60,6 +60,8 @@ TAKEN_NAMES = ("report", "timings.csv", "machine.json")  # what else lies in a r
 
 def find_studies(asked: str) -> list[Path]:
     """Files of a study: a path, the name of a study that comes with the suite, or a group."""
+    if not asked:
+        raise DesignError("the study is empty; name a study, a study file or a group")
     path = Path(asked)
     try:
         if path.is_dir() and any(path.glob("*.toml")):

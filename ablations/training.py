@@ -368,7 +368,7 @@ class _History:
                     "val_loss": val_loss[m] if has_val else None,
                     f"train_{self.measure}": _finite(train_score[m]),
                     f"val_{self.measure}": _finite(val_score[m]) if has_val else None,
-                    "gradient_norm": norm[0][m] if norm else None,
+                    "gradient_norm": _finite(norm[0][m]) if norm else None,
                 }
             )
             if self.patience is not None:

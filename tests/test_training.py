@@ -622,3 +622,11 @@ def test_the_first_picture_shows_the_untrained_network(generator):
     assert len({picture["values"] for picture in outcome.pictures}) == 3
     assert EVALUATION.training is False
     assert len(outcome.points) == 120
+
+
+def test_a_gradient_too_large_for_its_norm_leaves_the_field_empty():
+    """At a rate this absurd a norm can overflow while every parameter is still finite."""
+    stack = stack_of("wave", rates=(0.01, 1e5), steps=40, minibatch=64)
+    norms = [row["gradient_norm"] for row in train(stack).curves]
+    assert None in norms[1:], "no norm overflowed: is the rate absurd enough?"
+    assert all(norm is None or math.isfinite(norm) for norm in norms)
