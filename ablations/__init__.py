@@ -4,6 +4,7 @@ Contents, in the order in which the data flows:
 
     levels          names of factors, their levels and settings, and of tasks
     design          study file -> cells -> trials
+    sizes           how many examples a task has, and which cells do not fit them
     streams         every random number comes from a named stream
     tasks           data as tensors on the device
     layers          layers that hold M trials, beside their plain `nn.Module`
@@ -16,5 +17,7 @@ Contents, in the order in which the data flows:
     records         sealed records, and the CSV files collected from them
     workers         processes that train, supervised
     running         which stacks are missing, who trains them, progress, resume
+    standing        what failed and why, and what waits for it
+    costs, planning how long it will take
     provenance      commit, versions, machine
 """

@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from ablations.options import (
     whole_number,
     worker_count,
 )
-from ablations.studyfile import load_study, study_groups
+from ablations.studyfile import SHARES, load_study, study_groups
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,11 +71,7 @@ def parser() -> argparse.ArgumentParser:
         prog="ablations", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    common = Parser(add_help=False)
-    add_shared_options(common)
-    add = common.add_argument
-    add("--workers", type=whole_number, help="processes (default: the cores; 0: this process)")
-
+    common = _common_options()
     run = commands.add_parser("run", parents=[common], help="train what is missing")
     run.add_argument("--budget", type=duration, metavar="TIME", help="start nothing after 90s, 10m")
     run.add_argument("--timeout", type=duration, metavar="TIME", help="limit of one stack")
@@ -102,9 +99,21 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("b", type=Path)
     diff.set_defaults(command=diff_command)
 
-    costs = commands.add_parser("costs", parents=[common], help="fit the cost table to RESULTS")
-    costs.set_defaults(command=costs_command)
+    costs = commands.add_parser(
+        "costs",
+        parents=[_common_options()],  # of its own: defaults are shared with a parent's options
+        help="measure the table that plan predicts from: 4 minutes",
+    )
+    costs.set_defaults(command=costs_command, study="costs")
     return top
+
+
+def _common_options() -> Parser:
+    common = Parser(add_help=False)
+    add_shared_options(common)
+    add = common.add_argument
+    add("--workers", type=whole_number, help="processes (default: the cores; 0: this process)")
+    return common
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -114,7 +123,8 @@ def run_command(options: argparse.Namespace) -> int:
 
     settle_process()
     device = chosen_device(options)
-    from ablations.running import Settings, run  # noqa: PLC0415
+    from ablations.running import Settings, find, run  # noqa: PLC0415
+    from ablations.standing import render_standing  # noqa: PLC0415
 
     settings = Settings(
         results=results_folder(options, device),
@@ -127,7 +137,11 @@ def run_command(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, raise_interrupt)
     tally = run(studies, settings)
     print(f"{tally} in {settings.results}")
-    return OK if tally.complete else INCOMPLETE
+    if tally.complete:
+        return OK
+    found = find(studies, settings.results, device)
+    print("".join(f"{line}\n" for line in render_standing(found, studies)), end="")
+    return INCOMPLETE
 
 
 def plan_command(options: argparse.Namespace) -> int:
@@ -135,20 +149,22 @@ def plan_command(options: argparse.Namespace) -> int:
     from ablations.planning import plan, render_json, render_text  # noqa: PLC0415
 
     studies, device = chosen_studies(options), chosen_device(options)
-    rows = plan(studies, results_folder(options, device), device)
+    found = plan(studies, results_folder(options, device), device)
     workers = max(worker_count(options, device), 1)
-    print(render_json(rows, workers) if options.json else render_text(rows, workers))
+    print(render_json(found, workers) if options.json else render_text(found, workers))
     return OK
 
 
 def status_command(options: argparse.Namespace) -> int:
     """Say how many trials are done, and how they ended."""
     from ablations.running import find, tally  # noqa: PLC0415
+    from ablations.standing import render_standing  # noqa: PLC0415
 
     studies, device = chosen_studies(options), chosen_device(options)
     found = find(studies, results_folder(options, device), device)
     for study in studies:
         print(f"{study.name}: {tally(found, [study])}")
+        print("".join(f"{line}\n" for line in render_standing(found, [study])), end="")
     return OK if tally(found, studies).complete else INCOMPLETE
 
 
@@ -160,6 +176,11 @@ def list_command(options: argparse.Namespace) -> int:
         shown = ", ".join(f"{key} = {text(s.default)}" for key, s in task.settings.items())
         if shown:
             print(f"  {'':15} {shown}")
+    print(f'  {"every task":15} standardise = true; split = "none" trains on everything')
+    print(
+        f"  {'data sets':15} split = {list(SHARES)}, shares to train on, validate on and test on;"
+    )
+    print(f"  {'':15} mnist and others with a test part of their own keep it")
     print("\nfactors (the default stands first or in brackets)")
     for name, factor in FACTORS.items():
         print(f"  {name:15} {factor.about}")
@@ -213,11 +234,24 @@ def diff_command(options: argparse.Namespace) -> int:
 
 
 def costs_command(options: argparse.Namespace) -> int:
-    """Fit the cost table."""
-    from ablations.planning import fit_costs  # noqa: PLC0415
+    """Train what is missing of some studies as `run` does, then fit the cost table to it."""
+    studies = chosen_studies(options)
+    from ablations.processor import settle_process  # noqa: PLC0415
 
+    settle_process()
     device = chosen_device(options)
-    print(fit_costs(chosen_studies(options), results_folder(options, device), device))
+    from ablations.planning import fit_costs, with_data  # noqa: PLC0415
+    from ablations.running import Settings, run  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as fresh:
+        results = results_folder(options, device) if options.results else Path(fresh)
+        settings = Settings(results, device, worker_count(options, device))
+        studies = with_data(studies)
+        if not studies:
+            raise DesignError("no study is left to measure; get the data or name other studies")
+        signal.signal(signal.SIGTERM, raise_interrupt)
+        run(studies, settings)
+        print(fit_costs(studies, results, device))
     return OK
 
 

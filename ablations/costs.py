@@ -1,83 +1,141 @@
 """How long a stack will take: a table measured once and committed, nothing timed at run time.
 
-`python -m ablations costs RESULTS` fits the table to the stacks.csv files of a results
-folder. The model is a sum of what a stack does, each part with a price in seconds.
+`python -m ablations costs` trains the studies of the group `costs` and fits the table to
+them. The model is a sum of what a stack does, each part with a price in seconds: what is
+done once, what every call costs however small, and what grows with the numbers moved.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from ablations.design import TaskSpec, canonical
+from ablations.design import Cell, TaskSpec, canonical
+from ablations.pictures import CURVE, GRID
+from ablations.sizes import known_shape, known_sizes
 from ablations.stacking import Stack
+from ablations.training import CURVE_EXAMPLES, MOMENTS
 
 TABLE = Path(__file__).parent / "costs.json"
 SPARE = 1  # the copy every stack carries along
-UNKNOWN_IMAGES = (2000, (3, 32, 32), 10)  # a folder that has not been read yet
+UNKNOWN_SIZES = (1200, 400, 400)  # of a folder that has not been read yet
+UNKNOWN_CLASSES = 10
+SIMPLE = frozenset(
+    ("identity", "relu", "leaky_relu", "softsign", "hardtanh", "hardswish", "hardshrink",
+     "softshrink")
+)  # fmt: skip
+STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1}  # others have 2
+BACKWARD = 3  # a training step costs three passes: forward, and backward to inputs and weights
 
 
 def work(stack: Stack) -> dict[str, float]:
     """What a stack does, in units that cost time: calls, numbers moved, multiplications."""
     cell = canonical(stack.cell)
-    examples, inputs, outputs = _sizes(stack.task)
-    train = examples if cell.train_size == "all" else min(int(cell.train_size), examples)
+    shape, (train, val, test) = known_shape(stack.task), _sizes(stack.task)
+    train = train if cell.train_size == "all" else min(int(cell.train_size), train)
     size = train if cell.minibatch == "full" else min(int(cell.minibatch), train)
     steps = stack.steps or (stack.epochs or 1) * math.ceil(train / size)
     trials = len(stack.members) + SPARE
-    seen = size * steps * trials
-    layers = cell.depth + 1
-    if cell.network.name == "cnn":
-        area = inputs[1] * inputs[2]
-        channels = [inputs[0], *[cell.width] * cell.depth]
-        kernel = int(cell.settings("network")["kernel"]) ** 2
-        multiplied = sum(
-            a * b * kernel * area / 4**n for n, (a, b) in enumerate(pairwise(channels))
-        )
-        return {
-            "stack": 1.0,
-            "convolution call": float(steps * layers * trials),
-            "convolution": seen * multiplied * 1e-9,
-            "evaluated convolution": stack.evaluations * trials * 2 * train * multiplied * 1e-9,
-        }
-    widths = [math.prod(inputs), *[cell.width] * cell.depth, outputs]
-    multiplied = sum(a * b for a, b in pairwise(widths))
-    units = sum(widths[1:]) * (1.0 + (cell.norm.name != "none") + _dropout(stack))
+    evaluations = min(stack.evaluations, steps) + 1
+    curve = min(train, CURVE_EXAMPLES) + val
+    rows = train + val + (test if stack.stage == "final" else 0)
+    evaluated = trials * (evaluations * curve + rows) + _drawn(stack, shape, evaluations)
+    trained = trials * steps * size
+    network = _network(cell, shape, _outputs(stack.task))
+    kind = "convolution" if cell.network.name == "cnn" else "layer"
+    seeds = len({member.seed for member in stack.members})
+    passed = BACKWARD * trained + evaluated
+    states = STATES.get(cell.optimizer.name, 2)
+    # fmt: off
     return {
         "stack": 1.0,
+        "loaded": seeds * values_of(stack.task) * 1e-6,
         "step": float(steps),
-        "layer": float(steps * layers),
-        "input": seen * widths[0] * 1e-6,
-        "parameter": steps * trials * multiplied * 1e-6,
-        "unit": seen * units * 1e-6,
-        "multiplication": seen * multiplied * 1e-9,
-        "evaluation": float(stack.evaluations * layers),
-        "evaluated unit": stack.evaluations * trials * (2 * train) * (units + widths[0]) * 1e-6,
+        "update": float(steps * states),
+        f"{kind} call": float(steps * network.layers),
+        "evaluation": float(evaluations),
+        f"evaluated {kind} call": float(evaluations * network.layers),
+        "row": float(evaluations * len(stack.members)),
+        "input": (trained + evaluated) * math.prod(shape) * 1e-6,
+        "parameter": trials * steps * (1 + states) * network.parameters * 1e-6,
+        f"{kind} unit": passed * network.units * 1e-6,
+        f"{kind} multiplication": passed * network.multiplied * 1e-9,
+        **{f"{kind} {name}": passed * network.hidden * 1e-6 for name in _extras(cell)},
+        **{f"{kind} {name} call": float(steps * cell.depth) for name in _extras(cell)},
     }
+    # fmt: on
 
 
-def _dropout(stack: Stack) -> float:
-    return 2.0 if stack.cell.regularisation.name == "dropout" else 0.0
+def _extras(cell: Cell) -> list[str]:
+    """What is done to every hidden unit besides the layer and a simple activation."""
+    extras = [f"{cell.norm.name} norm"] if cell.norm.name != "none" else []
+    if cell.regularisation.name == "dropout":
+        extras.append("dropout")
+    if cell.activation.name == "prelu":
+        extras.append("prelu")
+    elif cell.activation.name not in SIMPLE:
+        extras.append("exponential")
+    return extras
 
 
-def _sizes(task: TaskSpec) -> tuple[int, tuple[int, ...], int]:
-    """Training examples, shape of one, outputs."""
-    kind, settings = task.kind, dict(task.settings)
-    if kind.generated:
-        arms = int(settings.get("arms", 1))
-        assert kind.input_shape is not None
-        return int(settings["points"]) * arms, kind.input_shape, kind.outputs or arms
-    if kind.examples is None or kind.input_shape is None or kind.outputs is None:
-        return UNKNOWN_IMAGES
-    train, test = kind.examples
-    if task.split == "none":
-        return train, kind.input_shape, kind.outputs
-    shares = task.split
-    share = shares[0] / (shares[0] + shares[1]) if test else shares[0]
-    return round(train * share), kind.input_shape, kind.outputs
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """What one trial's network holds, and does for one example."""
+
+    layers: int
+    parameters: float
+    hidden: float  # units between layers, for one example
+    units: float  # with the outputs
+    multiplied: float
+
+
+def _network(cell: Cell, shape: tuple[int, ...], outputs: int) -> _Network:
+    if cell.network.name == "cnn":
+        return _convolutions(cell, shape, outputs)
+    widths = [math.prod(shape), *[cell.width] * cell.depth, outputs]
+    multiplied = sum(a * b for a, b in pairwise(widths))
+    hidden = cell.depth * cell.width
+    return _Network(cell.depth + 1, multiplied, hidden, hidden + outputs, multiplied)
+
+
+def _convolutions(cell: Cell, shape: tuple[int, ...], outputs: int) -> _Network:
+    """Each block halves the image after it has been convolved."""
+    channels = [shape[0], *[cell.width] * cell.depth]
+    areas = [shape[1] * shape[2] / 4**n for n in range(cell.depth + 1)]
+    kernel = int(cell.settings("network")["kernel"]) ** 2
+    weights = [a * b * kernel for a, b in pairwise(channels)]
+    last = cell.width * areas[-1] * outputs
+    hidden = sum(cell.width * area for area in areas[:-1])
+    return _Network(
+        cell.depth + 1,
+        sum(weights) + last,
+        hidden,
+        hidden + outputs,
+        sum(w * area for w, area in zip(weights, areas, strict=False)) + last,
+    )
+
+
+def _drawn(stack: Stack, shape: tuple[int, ...], evaluations: int) -> int:
+    """Points at which functions are drawn."""
+    points = {1: CURVE, 2: GRID**2}.get(math.prod(shape), 0)
+    return points * min(MOMENTS, evaluations) if stack.pictures else 0
+
+
+def values_of(task: TaskSpec) -> int:
+    """Numbers in all examples of a task."""
+    return sum(_sizes(task)) * math.prod(known_shape(task))
+
+
+def _sizes(task: TaskSpec) -> tuple[int, int, int]:
+    return known_sizes(task) or UNKNOWN_SIZES
+
+
+def _outputs(task: TaskSpec) -> int:
+    return task.kind.outputs or int(dict(task.settings).get("arms", UNKNOWN_CLASSES))
 
 
 @cache

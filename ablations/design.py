@@ -180,7 +180,8 @@ def _double_setting(cell: Cell) -> str | None:
 
 
 def _too_small(cell: Cell, kind: TaskKind) -> str | None:
-    if cell.minibatch == 1 and resolve_defaults(cell).norm.name == "batch":
+    trained = canonical(resolve_defaults(cell))
+    if trained.minibatch == 1 and trained.norm.name == "batch" and trained.network.name == "mlp":
         return (
             "batch norm has no variance in a minibatch of 1; use layer norm or larger minibatches"
         )
@@ -188,13 +189,14 @@ def _too_small(cell: Cell, kind: TaskKind) -> str | None:
         return None
     if int(cell.settings("network")["kernel"]) % 2 == 0:
         return f"network {text(cell.network)!r} has an even kernel; give an odd one, such as 3 or 5"
-    if kind.input_shape is not None:
-        blocks = min(kind.input_shape[1:]).bit_length() - 1
-        if cell.depth > blocks:
-            return (
-                f"depth {cell.depth} halves the image away; a cnn here has at most {blocks} blocks"
-            )
+    if kind.input_shape is not None and cell.depth > (most := most_blocks(kind.input_shape)):
+        return f"depth {cell.depth} halves the image away; a cnn here has at most {most} blocks"
     return None
+
+
+def most_blocks(image: tuple[int, ...]) -> int:
+    """How often an image (C, H, W) can be halved before nothing is left of it."""
+    return min(image[1:]).bit_length() - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 """Layers that hold M trials, each beside its plain `torch.nn` module.
 
-A layer is frozen data with three readings: the parameters it needs, the `nn.Module` a
-user would write, and `stacked`, which applies M of them at once. Between fully connected
-layers the M trials lie features first, (M, H, N), because `baddbmm` is fastest so
-(PERFORMANCE.md); between convolutions they lie (M, N, C, H, W).
+A layer is frozen data with four readings: the parameters it needs, the `nn.Module` a user
+would write, `stacked`, which applies M of them at once, and `pullback`, which does so and
+returns the function from the gradient of its outputs to that of its inputs. The layers of
+a fully connected network have theirs written out, which for small networks costs a
+fraction of autograd's bookkeeping; the others are differentiated by autograd, layer by
+layer. Between fully connected layers the M trials lie features first, (M, H, N); between
+convolutions they lie (M, N, C, H, W).
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablations.levels import Scalar
+from ablations.products import product
 
 Values = Mapping[str, Tensor]
+Pull = Callable[[Tensor, bool], Tensor | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,37 @@ class Layer(Protocol):
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
         """M layers at once."""
 
+    def pullback(
+        self, x: Tensor, values: Values, gradients: Values, context: Context
+    ) -> tuple[Tensor, Pull]:
+        """M layers at once, and the way back.
+
+        The second result takes the gradient of the loss by the outputs and writes that by
+        the parameters into `gradients`, shaped as `values`. If its second argument is true
+        it returns the gradient by the inputs.
+        """
+
+
+def by_autograd(
+    layer: Layer, x: Tensor, values: Values, gradients: Values, context: Context
+) -> tuple[Tensor, Pull]:
+    """The pullback of a layer, found by torch."""
+    x = x.detach().requires_grad_()
+    trained = {name: values[name].detach().requires_grad_() for name in layer.parameters()}
+    with torch.enable_grad():
+        y = layer.stacked(x, {**values, **trained}, context)
+
+    def pull(d: Tensor, wanted: bool) -> Tensor | None:
+        sources = [*trained.values(), *([x] if wanted else [])]
+        if not sources:
+            return None
+        found = torch.autograd.grad(y, sources, d)
+        for name, gradient in zip(trained, found, strict=False):
+            gradients[name].copy_(gradient)
+        return found[-1] if wanted else None
+
+    return y.detach(), pull
+
 
 class _Fixed:
     """A layer with nothing to learn and nothing to remember."""
@@ -84,9 +120,8 @@ def stacked_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         bias    (M, H)
         result  (M, H, N)
     """
-    if bias is None:
-        return torch.bmm(weight, x)
-    return torch.baddbmm(bias.unsqueeze(2), weight, x)
+    y = product(weight, x)
+    return y if bias is None else y.add_(bias.unsqueeze(2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +150,19 @@ class Linear:
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
         """(M, D, N) to (M, H, N)."""
         return stacked_linear(x, values["weight"], values.get("bias"))
+
+    def pullback(
+        self, x: Tensor, values: Values, gradients: Values, context: Context
+    ) -> tuple[Tensor, Pull]:
+        """d x' for the weights, the sum of d for the bias, weight' d for the inputs."""
+
+        def pull(d: Tensor, wanted: bool) -> Tensor | None:
+            product(d, x.transpose(1, 2), out=gradients["weight"])
+            if self.bias:
+                torch.sum(d, 2, out=gradients["bias"])
+            return product(values["weight"].transpose(1, 2), d) if wanted else None
+
+        return self.stacked(x, values, context), pull
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +200,12 @@ class Convolution:
         biases = values["bias"].unbind() if self.bias else [None] * len(weights)
         each = zip(x.unbind(), weights, biases, strict=True)
         return torch.stack([F.conv2d(x_m, w, b, padding="same") for x_m, w, b in each])
+
+    def pullback(
+        self, x: Tensor, values: Values, gradients: Values, context: Context
+    ) -> tuple[Tensor, Pull]:
+        """By autograd."""
+        return by_autograd(self, x, values, gradients, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +254,12 @@ class BatchNorm:
         shift = values["bias"] - mean * scale
         return x * scale[..., None] + shift[..., None]
 
+    def pullback(
+        self, x: Tensor, values: Values, gradients: Values, context: Context
+    ) -> tuple[Tensor, Pull]:
+        """By autograd."""
+        return by_autograd(self, x, values, gradients, context)
+
     def _remember(self, x: Tensor, mean: Tensor, variance: Tensor, values: Values) -> None:
         count = x.numel() // mean.numel()
         unbiased = variance * (count / max(count - 1, 1))
@@ -239,6 +299,12 @@ class LayerNorm:
         normal = (x - mean) * torch.rsqrt(variance + self.epsilon)
         return normal * values["weight"][spread] + values["bias"][spread]
 
+    def pullback(
+        self, x: Tensor, values: Values, gradients: Values, context: Context
+    ) -> tuple[Tensor, Pull]:
+        """By autograd."""
+        return by_autograd(self, x, values, gradients, context)
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:
@@ -268,6 +334,16 @@ class Activation:
             return torch.where(x > 0, x, slope * x)
         return FUNCTIONS[self.name](x, dict(self.settings))
 
+    def pullback(
+        self, x: Tensor, values: Values, gradients: Values, context: Context
+    ) -> tuple[Tensor, Pull]:
+        """The gradient times the derivative; by autograd where a slope is learned."""
+        if self.name == "prelu":
+            return by_autograd(self, x, values, gradients, context)
+        settings = dict(self.settings)
+        y = FUNCTIONS[self.name](x, settings)
+        return y, lambda d, wanted: DERIVATIVES[self.name](d, x, y, settings) if wanted else None
+
 
 FUNCTIONS: dict[str, Callable[[Tensor, Mapping[str, Scalar]], Tensor]] = {
     "identity": lambda x, _: x,
@@ -288,6 +364,40 @@ FUNCTIONS: dict[str, Callable[[Tensor, Mapping[str, Scalar]], Tensor]] = {
     "hardshrink": lambda x, s: F.hardshrink(x, float(s["threshold"])),
     "softshrink": lambda x, s: F.softshrink(x, float(s["threshold"])),
     "tanhshrink": lambda x, _: F.tanhshrink(x),
+}
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. (2017)
+SOFTPLUS_THRESHOLD = 20.0  # torch's: beyond it softplus is the identity
+
+# The gradient d by the outputs y times the derivative at the inputs x: the functions that
+# torch's own autograd calls, so that kinks are resolved as torch resolves them.
+aten = torch.ops.aten
+Derivative = Callable[[Tensor, Tensor, Tensor, Mapping[str, Scalar]], Tensor]
+DERIVATIVES: dict[str, Derivative] = {
+    "identity": lambda d, x, y, _: d,
+    "relu": lambda d, x, y, _: aten.threshold_backward(d, y, 0),
+    "leaky_relu": lambda d, x, y, s: aten.leaky_relu_backward(
+        d, x, float(s["negative_slope"]), False
+    ),
+    "elu": lambda d, x, y, s: aten.elu_backward(d, float(s["alpha"]), 1, 1, False, x),
+    "selu": lambda d, x, y, _: aten.elu_backward(d, SELU_ALPHA, SELU_SCALE, 1, False, x),
+    "celu": lambda d, x, y, s: aten.elu_backward(
+        d, float(s["alpha"]), 1, 1 / float(s["alpha"]), False, x
+    ),
+    "gelu": lambda d, x, y, _: aten.gelu_backward(d, x),
+    "silu": lambda d, x, y, _: aten.silu_backward(d, x),
+    "mish": lambda d, x, y, _: aten.mish_backward(d, x),
+    "softplus": lambda d, x, y, s: aten.softplus_backward(
+        d, x, float(s["beta"]), SOFTPLUS_THRESHOLD
+    ),
+    "softsign": lambda d, x, y, _: d / (1 + x.abs()).square_(),
+    "tanh": lambda d, x, y, _: aten.tanh_backward(d, y),
+    "sigmoid": lambda d, x, y, _: aten.sigmoid_backward(d, y),
+    "hardtanh": lambda d, x, y, _: aten.hardtanh_backward(d, x, -1, 1),
+    "hardswish": lambda d, x, y, _: aten.hardswish_backward(d, x),
+    "hardshrink": lambda d, x, y, s: aten.hardshrink_backward(d, x, float(s["threshold"])),
+    "softshrink": lambda d, x, y, s: aten.softshrink_backward(d, x, float(s["threshold"])),
+    "tanhshrink": lambda d, x, y, _: d * (x - y).square_(),  # tanh^2
 }
 
 MODULES: dict[str, Callable[[Mapping[str, Scalar]], nn.Module]] = {
@@ -325,13 +435,20 @@ class Dropout(_Fixed):
 
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
         """In training, masks come from each trial's own stream; the identity otherwise."""
-        if not context.training:
-            return x
+        return x * self._mask(x, context) if context.training else x
+
+    def pullback(
+        self, x: Tensor, values: Values, gradients: Values, context: Context
+    ) -> tuple[Tensor, Pull]:
+        """The gradient through the same mask."""
+        mask = self._mask(x, context)
+        return x * mask, lambda d, wanted: d * mask if wanted else None
+
+    def _mask(self, x: Tensor, context: Context) -> Tensor:
         assert context.dropout is not None
         assert context.uniform is not None
         rate = context.dropout.view(-1, *[1] * (x.dim() - 1))
-        keep = context.uniform(tuple(x.shape[1:])) >= rate
-        return x * (keep / (1 - rate))
+        return (context.uniform(tuple(x.shape[1:])) >= rate) / (1 - rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +467,12 @@ class Pool(_Fixed):
         pooled = pool(x.flatten(0, 1), 2)
         return pooled.view(*x.shape[:2], *pooled.shape[1:])
 
+    def pullback(
+        self, x: Tensor, values: Values, gradients: Values, context: Context
+    ) -> tuple[Tensor, Pull]:
+        """By autograd."""
+        return by_autograd(self, x, values, gradients, context)
+
 
 @dataclass(frozen=True, slots=True)
 class Flatten(_Fixed):
@@ -362,3 +485,11 @@ class Flatten(_Fixed):
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
         """(M, N, ...) to (M, D, N)."""
         return x.flatten(2).transpose(1, 2)
+
+    def pullback(
+        self, x: Tensor, values: Values, gradients: Values, context: Context
+    ) -> tuple[Tensor, Pull]:
+        """Back to examples first."""
+        return self.stacked(
+            x, values, context
+        ), lambda d, wanted: d.transpose(1, 2).reshape(x.shape) if wanted else None

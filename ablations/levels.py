@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from math import inf
+from math import inf, isfinite
 
 Scalar = str | int | float | bool
 
@@ -51,9 +51,15 @@ class Setting:
         return above and value <= self.high and abs(value) != inf
 
     def _range(self) -> str:
-        low = "" if self.low == -inf else f"{'above' if self.open_low else 'from'} {self.low:g}"
-        high = "" if self.high == inf else f"{'up to' if low else 'at most'} {self.high:g}"
+        above = "above" if self.open_low else "from"
+        low = "" if self.low == -inf else f"{above} {_plain(self.low)}"
+        high = "" if self.high == inf else f"{'up to' if low else 'at most'} {_plain(self.high)}"
         return " ".join(part for part in (low, high) if part) or "that is finite"
+
+
+def _plain(bound: float) -> str:
+    """A bound without exponent, to all its digits: 1,000,000 and 0.9999999."""
+    return f"{int(bound) if isfinite(bound) and bound == int(bound) else bound:,}"
 
 
 TYPE_NAMES: dict[type, str] = {
@@ -332,8 +338,9 @@ class TaskKind:
 
 
 _most = 1_000_000  # points of a generated part
-_points = Setting(100, low=1, high=_most)
-_noise = Setting(0.1, low=0.0)
+_largest = 1e6  # of a coefficient: far beyond, float32 overflows
+_points = Setting(100, low=2, high=_most)
+_noise = Setting(0.1, low=0.0, high=_largest)
 _held_out = {
     "validation_points": Setting(200, low=2, high=_most),
     "test_points": Setting(1000, low=2, high=_most),
@@ -347,11 +354,11 @@ TASKS: dict[str, TaskKind] = {
         {
             "points": _points,
             "arms": Setting(3, low=2, high=64),
-            "noise": Setting(0.2, low=0.0),
-            "turns": Setting(2 / 3),
-            "spacing": Setting(0.0, low=0.0),
-            "validation_points": Setting(100, low=1, high=_most),
-            "test_points": Setting(400, low=1, high=_most),
+            "noise": Setting(0.2, low=0.0, high=100.0),
+            "turns": Setting(2 / 3, low=-100.0, high=100.0),
+            "spacing": Setting(0.0, low=0.0, high=1.0),
+            "validation_points": Setting(100, low=2, high=_most),
+            "test_points": Setting(400, low=2, high=_most),
         },
         (2,),
         None,
@@ -363,9 +370,9 @@ TASKS: dict[str, TaskKind] = {
         "y = slope x + intercept + noise, x uniform in [0, 1)",
         {
             "points": Setting(256, low=2, high=_most),
-            "slope": Setting(5.0),
-            "intercept": Setting(7.0),
-            "noise": Setting(0.25, low=0.0),
+            "slope": Setting(5.0, low=-_largest, high=_largest),
+            "intercept": Setting(7.0, low=-_largest, high=_largest),
+            "noise": Setting(0.25, low=0.0, high=_largest),
             **_held_out,
         },
         (1,),
@@ -376,7 +383,11 @@ TASKS: dict[str, TaskKind] = {
         "regression",
         "regression",
         "price of a house from area and age: y = 2 x1 - 3.4 x2 + 4.2 + noise",
-        {"points": Setting(1000, low=2, high=_most), "noise": Setting(0.01, low=0.0), **_held_out},
+        {
+            "points": Setting(1000, low=2, high=_most),
+            "noise": Setting(0.01, low=0.0, high=_largest),
+            **_held_out,
+        },
         (2,),
         1,
         generated=True,

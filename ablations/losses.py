@@ -13,6 +13,7 @@ from ablations.design import Cell
 FEW_CLASSES = 32  # up to here the winner is found class by class
 
 StackedLoss = Callable[[Tensor, Tensor], Tensor]
+LossGradient = Callable[[Tensor, Tensor, int], Tensor]
 
 
 def stacked_loss(cell: Cell, *, smoothing: bool = True) -> StackedLoss:
@@ -51,6 +52,51 @@ def stacked_loss(cell: Cell, *, smoothing: bool = True) -> StackedLoss:
             ).mean((1, 2))
         case name:
             raise ValueError(f"no stacked loss for {name!r}; resolve the cell's defaults first")
+
+
+def loss_gradient(cell: Cell) -> LossGradient:
+    """The gradient of `stacked_loss` by the outputs.
+
+    Its arguments are outputs (M, C, N), targets as for the loss, and the number of examples
+    that the mean is over, N unless the outputs are a part of them; its result is (M, C, N).
+    """
+    smooth = label_smoothing(cell)
+    delta = float(cell.settings("loss").get("delta", 0))
+    match cell.loss.name:
+        case "cross_entropy" | "nll":
+            return lambda outputs, targets, count: _softmax_error(outputs, targets, smooth).div_(
+                count
+            )
+        case "bce":
+            return lambda outputs, targets, count: (
+                torch.sigmoid(outputs)
+                .sub_(one_hot(outputs, targets, smooth))
+                .div_(count * outputs.shape[1])
+            )
+        case "mse":
+            return lambda outputs, targets, count: (
+                outputs - one_hot(outputs, targets, smooth)
+            ).mul_(2 / (count * outputs.shape[1]))
+        case "l1":
+            return lambda outputs, targets, count: (
+                (outputs - targets).sign_().div_(count * outputs.shape[1])
+            )
+        case "huber":
+            return lambda outputs, targets, count: (
+                (outputs - targets).clamp_(-delta, delta).div_(count * outputs.shape[1])
+            )
+        case name:
+            raise ValueError(f"no loss {name!r}; resolve the cell's defaults first")
+
+
+def _softmax_error(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Predicted minus smoothed true probabilities, (M, C, N)."""
+    error = torch.softmax(outputs, 1)
+    if smoothing:
+        return error.sub_(one_hot(outputs, targets, smoothing))
+    minus = torch.full((1, 1, 1), -1.0, dtype=error.dtype, device=error.device)
+    labels = targets.unsqueeze(1)
+    return error.scatter_add_(1, labels, minus.expand_as(labels))
 
 
 def plain_loss(cell: Cell) -> nn.Module:

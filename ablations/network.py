@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,7 @@ from ablations.layers import (
     Linear,
     Parameter,
     Pool,
+    Pull,
 )
 from ablations.levels import Scalar
 from ablations.streams import Streams
@@ -149,24 +150,22 @@ def plain_network(network: Network) -> nn.Module:
 
 @dataclass(frozen=True, slots=True)
 class StackValues:
-    """The values of M trials: two flat tensors and views into them.
+    """The values of M trials, or their gradients: two flat tensors and views into them.
 
     Shapes:
-        flat     (M, P) all trained parameters of each trial, side by side
+        flat     (M, P) all trained parameters of each trial, side by side; P may be larger
         buffers  (M, B) running statistics
-    `leaves` are the views of `flat` that autograd differentiates, in its order;
     `layers[b][l]` maps the names of layer l of block b to its views, (M, *shape).
     """
 
     flat: Tensor
     buffers: Tensor
-    leaves: tuple[Tensor, ...]
     layers: tuple[tuple[dict[str, Tensor], ...], ...]
 
 
 def view_values(network: Network, flat: Tensor, buffers: Tensor) -> StackValues:
     """Views of flat values as the network's tensors. Writing to `flat` changes them."""
-    leaves, layers = [], []
+    layers = []
     at = {"parameter": 0, "buffer": 0}
 
     def cut(source: Tensor, kind: str, shape: tuple[int, ...]) -> Tensor:
@@ -179,13 +178,12 @@ def view_values(network: Network, flat: Tensor, buffers: Tensor) -> StackValues:
         for _, layer in block.layers:
             values = {}
             for name, parameter in layer.parameters().items():
-                values[name] = cut(flat, "parameter", parameter.shape).detach().requires_grad_()
-                leaves.append(values[name])
+                values[name] = cut(flat, "parameter", parameter.shape)
             for name, (shape, _) in layer.buffers().items():
                 values[name] = cut(buffers, "buffer", shape)
             views.append(values)
         layers.append(tuple(views))
-    return StackValues(flat, buffers, tuple(leaves), tuple(layers))
+    return StackValues(flat, buffers, tuple(layers))
 
 
 def stacked_forward(network: Network, values: StackValues, x: Tensor, context: Context) -> Tensor:
@@ -201,6 +199,45 @@ def stacked_forward(network: Network, values: StackValues, x: Tensor, context: C
             h = layer.stacked(h, layer_values, context)
         x = x + h if block.residual else h
     return x
+
+
+def stacked_gradient(
+    network: Network,
+    values: StackValues,
+    gradient: StackValues,
+    x: Tensor,
+    *,
+    output_gradient: Callable[[Tensor], Tensor],
+    context: Context,
+) -> None:
+    """The gradient of M losses by the parameters, written into `gradient`.
+
+    Shapes:
+        x                (M, N, *input_shape)
+        output_gradient  from outputs (M, C, N) to the gradient of the losses by them
+        gradient         views of a flat tensor like that of `values`
+    """
+    tape: list[tuple[bool, list[Pull]]] = []  # from the first layer that has parameters
+    for block, layers, into in zip(network.blocks, values.layers, gradient.layers, strict=True):
+        h = x
+        pulls: list[Pull] = []
+        for (_, layer), here, there in zip(block.layers, layers, into, strict=True):
+            if tape or pulls or there:
+                h, pull = layer.pullback(h, here, there, context)
+                pulls.append(pull)
+            else:
+                h = layer.stacked(h, here, context)
+        x = x + h if block.residual else h
+        if pulls:
+            tape.append((block.residual, pulls))
+    d: Tensor | None = output_gradient(x)
+    for b, (residual, pulls) in reversed(list(enumerate(tape))):
+        through = d
+        for k, pull in reversed(list(enumerate(pulls))):
+            assert d is not None
+            d = pull(d, b > 0 or k > 0)
+        if residual and d is not None and through is not None:
+            d = d + through
 
 
 def initial_values(

@@ -35,7 +35,6 @@ class Rule:
     state: tuple[str, ...]
     coefficients: Callable[[Tensor, Hyper], Step]
     update: Callable[[Tensor, Tensor, State, Step], None]
-    decoupled: bool = False  # weight decay shrinks the weights, not through the gradient
 
 
 def _powers(beta: Tensor, count: int) -> Tensor:
@@ -107,7 +106,7 @@ def _rmsprop_update(p: Tensor, g: Tensor, state: State, c: Step) -> None:
 
 
 def _adam(rate: Tensor, hyper: Hyper) -> Step:
-    """Kingma and Ba (2015), with both bias corrections folded into two numbers per step.
+    """Moments of Kingma and Ba (2015), with both bias corrections folded into two numbers.
 
     rate / bias1 * m / (sqrt(v) / sqrt(bias2) + epsilon) is
     rate sqrt(bias2) / bias1 * m / (sqrt(v) + epsilon sqrt(bias2)).
@@ -127,11 +126,6 @@ def _moments(g: Tensor, state: State, c: Step) -> tuple[Tensor, Tensor]:
     mean = state["mean"].lerp_(g, c["rest1"])
     square = state["square"].mul_(c["beta2"]).add_((g * g).mul_(c["rest2"]))
     return mean, square
-
-
-def _adam_update(p: Tensor, g: Tensor, state: State, c: Step) -> None:
-    mean, square = _moments(g, state, c)
-    p.addcmul_(mean / square.sqrt().add_(c["epsilon"]), c["rate"])
 
 
 def _nadam(rate: Tensor, hyper: Hyper) -> Step:
@@ -204,8 +198,6 @@ RULES: dict[str, Rule] = {
     "adagrad": Rule(("total",), _adagrad, _adagrad_update),
     "adadelta": Rule(("square", "delta"), _adadelta, _adadelta_update),
     "rmsprop": Rule(("square",), _rmsprop, _rmsprop_update),
-    "adam": Rule(("mean", "square"), _adam, _adam_update),
-    "adamw": Rule(("mean", "square"), _adam, _adam_update, decoupled=True),
     "nadam": Rule(("mean", "square"), _nadam, _nadam_update),
     "radam": Rule(("mean", "square"), _radam, _radam_update),
     "adamax": Rule(("mean", "largest"), _adamax, _adamax_update),
@@ -224,16 +216,57 @@ class Optimizer:
         """Update parameters p (M, P) by gradient g (M, P) in step t, counted from 0."""
         c = self.coefficients[t]
         if "decay" in c:
-            if self.rule.decoupled:
-                p.mul_(c["decay"])
-            else:
-                g.addcmul_(p, c["decay"])
+            g.addcmul_(p, c["decay"])
         self.rule.update(p, g, self.state, c)
+
+
+@dataclass(frozen=True, slots=True)
+class FusedAdam:
+    """Adam or AdamW by torch's fused routine, a third of the time of the update in parts.
+
+    The routine takes one set of hyperparameters, so neighbouring trials that share theirs
+    are updated in one call.
+    """
+
+    name: str
+    state: State  # (M, P) each
+    runs: list[tuple[slice, dict[str, float]]]
+    rates: list[list[float]]  # of every step and run
+    count: Tensor  # steps taken
+
+    def step(self, t: int, p: Tensor, g: Tensor) -> None:
+        """Update parameters p (M, P) by gradient g (M, P) in step t, counted from 0."""
+        routine: Any = torch._fused_adamw_ if self.name == "adamw" else torch._fused_adam_
+        self.count.fill_(t + 1)
+        for (rows, settings), rate in zip(self.runs, self.rates[t], strict=True):
+            moved = [[x[rows]] for x in (p, g, self.state["mean"], self.state["square"])]
+            routine(*moved, [], [self.count], lr=rate, amsgrad=False, maximize=False, **settings)
+
+
+def _fused_adam(
+    name: str, rates: Tensor, hyper: Hyper, like: Tensor, weight_decay: Tensor
+) -> FusedAdam:
+    columns = [hyper["beta1"], hyper["beta2"], weight_decay, hyper["epsilon"]]
+    kinds = torch.cat([rates, torch.stack(columns)])  # (T + 4, M) all that a trial has of its own
+    changes = (kinds[:, 1:] != kinds[:, :-1]).any(0).nonzero().flatten() + 1
+    starts = [0, *changes.tolist()]
+    names = ("beta1", "beta2", "weight_decay", "eps")
+    runs = [
+        (slice(start, end), dict(zip(names, kinds[-4:, start].tolist(), strict=True)))
+        for start, end in zip(starts, [*starts[1:], len(like)], strict=True)
+    ]
+    return FusedAdam(
+        name=name,
+        state={"mean": torch.zeros_like(like), "square": torch.zeros_like(like)},
+        runs=runs,
+        rates=rates[:, starts].tolist(),
+        count=torch.zeros((), device=like.device),
+    )
 
 
 def stacked_optimizer(
     name: str, rates: Tensor, hyper: Hyper, like: Tensor, weight_decay: Tensor
-) -> Optimizer:
+) -> Optimizer | FusedAdam:
     """An optimizer for the flat parameters `like` of M trials.
 
     Args:
@@ -243,12 +276,12 @@ def stacked_optimizer(
         like: the parameters, (M, P).
         weight_decay: float64, (M,); as in torch it acts on all parameters.
     """
+    if name in {"adam", "adamw"}:
+        return _fused_adam(name, rates, hyper, like, weight_decay)
     rule = RULES[name]
     coefficients = rule.coefficients(rates, hyper)
     if weight_decay.any():
-        coefficients["decay"] = (
-            1 - rates * weight_decay if rule.decoupled else _constant(weight_decay, rates)
-        )
+        coefficients["decay"] = _constant(weight_decay, rates)
     moved = {key: c.to(like).unsqueeze(2) for key, c in coefficients.items()}  # (T, M, 1)
     by_step = [
         dict(zip(moved, values, strict=True)) for values in zip(*moved.values(), strict=True)

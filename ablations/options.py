@@ -10,7 +10,8 @@ from types import FrameType
 from typing import NoReturn
 
 from ablations.design import DesignError, Study
-from ablations.studyfile import PROFILES, find_studies, load_study
+from ablations.sizes import known_sizes
+from ablations.studyfile import PROFILES, check_cells, find_studies, load_study
 
 OK, INCOMPLETE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -50,17 +51,32 @@ def duration(value: str) -> float:
 def chosen_studies(options: argparse.Namespace) -> list[Study]:
     """The studies asked for, with those their learning rates come from."""
     files = find_studies(options.study)
-    loaded = [load_study(file, options.profile) for file in files]
+    loaded = [_load(file, options.profile) for file in files]
     _refuse_colliding([study.name for study in loaded])
     studies = {study.name: study for study in loaded}
     for study in list(studies.values()):
         source = study.rates.source
         if source is not None and source not in studies:
-            studies[source] = load_study(find_studies(source)[0], options.profile)
+            studies[source] = _load(find_studies(source)[0], options.profile)
     _refuse_colliding(list(studies))
     return [s for s in studies.values() if s.rates.source is None] + [
         s for s in studies.values() if s.rates.source is not None
     ]
+
+
+def _load(path: Path, profile: str) -> Study:
+    """A study whose cells fit their data, also where these have to be read to know."""
+    study = load_study(path, profile)
+    for task in study.tasks:
+        if known_sizes(task) is None:
+            from ablations.tasks import part_sizes  # noqa: PLC0415, other tasks need no torch yet
+
+            sizes = part_sizes(task)
+            try:
+                check_cells(study, task, sizes)
+            except DesignError as error:
+                raise DesignError(f"{path}: {error}") from None
+    return study
 
 
 def _refuse_colliding(names: list[str]) -> None:

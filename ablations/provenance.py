@@ -16,8 +16,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent
 COMPUTING = (
-    "layers", "losses", "network", "optimizers", "pictures", "processor", "regularisation",
-    "stacking", "streams", "tasks", "training",
+    "layers", "losses", "network", "optimizers", "pictures", "processor", "products",
+    "regularisation", "sizes", "stacking", "streams", "tasks", "training",
 )  # fmt: skip
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torchvision", "matplotlib", "scipy")
 

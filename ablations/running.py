@@ -27,6 +27,7 @@ from ablations.design import (
     trials_of,
 )
 from ablations.levels import text
+from ablations.processor import matrix_routines
 from ablations.provenance import code_hash, machine
 from ablations.records import (
     collect,
@@ -124,6 +125,7 @@ def record_context(task: TaskSpec, device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "device": torch.device(device).type,
         "vectors": torch.backends.cpu.get_cpu_capability(),  # AVX2 and AVX512 round differently
+        "matrices": matrix_routines(),  # and so do the routines of OpenBLAS
         "dtype": "float32",
         "threads": 1,
     }

@@ -24,7 +24,17 @@ from ablations.design import (
     objection,
     trained_cells,
 )
-from ablations.levels import FACTORS, LevelError, Scalar, Value, suggest, task_kind, text
+from ablations.levels import (
+    FACTORS,
+    LevelError,
+    Scalar,
+    TaskKind,
+    Value,
+    suggest,
+    task_kind,
+    text,
+)
+from ablations.sizes import Split, known_sizes, misfit, split_objection
 
 STUDIES = Path(__file__).parent / "studies"
 PROFILES = ("quick", "standard", "full")
@@ -54,7 +64,11 @@ CLAIM_KEYS = (
 CLAIM_TEXTS = ("statement", "task", "response", "because", "table", "id")
 CLAIM_NUMBERS = ("by", "equal_within")
 NAME = re.compile(r"\w[\w .+-]{0,99}")
+BARE_KEY = re.compile(r"[\w-]+", re.ASCII)  # what TOML takes without quotes
 NAME_BYTES = 200  # file systems allow 255, of which temporary files need some
+SHARES = (0.6, 0.2, 0.2)  # of training, validation and test
+SHARE_ROUNDING = 1e-5  # by which a sum of shares may miss 1: a third is written 0.333333
+SAME_ARM = 1e-3  # turns between two arms of a spiral that count as one
 TAKEN_NAMES = ("report", "timings.csv", "machine.json")  # what else lies in a results folder
 
 
@@ -110,9 +124,31 @@ def load_study(path: Path, profile: str = "standard") -> Study:
         raise DesignError(f"{path}: is not valid TOML; {error}") from None
     try:
         _check_values(content, "")
-        return _Reader(content, path.parent.name, profile).study()
+        return _read_profiles(content, path.parent.name, profile)
     except (DesignError, LevelError) as error:
         raise DesignError(f"{path}: {error}") from None
+
+
+def _read_profiles(content: dict[str, Any], group: str, asked: str) -> Study:
+    """The study with the profile asked for; a mistake in another profile is refused as well."""
+    given = _typed(content.get("profile", {}), dict, "[profile]")
+    known_keys(given, PROFILES, "profile")
+    others = [name for name in PROFILES if name in given]
+    studies = {name: _read(content, group, name) for name in dict.fromkeys((asked, *others))}
+    plain = {key: value for key, value in content.items() if key != "profile"}
+    for name, study in studies.items():
+        if isinstance(study, str):
+            own = name in given and "[profile." not in study and study != _read(plain, group, name)
+            raise DesignError(f"[profile.{name}]: {study}" if own else study)
+    return cast(Study, studies[asked])
+
+
+def _read(content: dict[str, Any], group: str, profile: str) -> Study | str:
+    """A study under one profile, or what is wrong with it."""
+    try:
+        return _Reader(content, group, profile).study()
+    except (DesignError, LevelError) as error:
+        return str(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +225,6 @@ class _Reader:
 
     def _profile(self) -> dict[str, Any]:
         profiles = self._table("profile")
-        known_keys(profiles, PROFILES, "profile")
         overrides = dict(_typed(profiles.get(self.profile, {}), dict, f"[profile.{self.profile}]"))
         known = (*STUDY_KEYS, *FACTORS, *RECIPE, "factors", "task", "learning_rate")
         known_keys(overrides, known, f"[profile.{self.profile}] key")
@@ -300,14 +335,8 @@ class _Reader:
         if study.design == "full-factorial" and combinations > TRIAL_LIMIT:
             raise _too_large(f"{combinations:,} cells")
         for task in study.tasks:
+            check_cells(study, task, known_sizes(task))
             cells = cells_of(study, task)
-            for cell in cells:
-                reason = objection(cell) or _no_validation(cell, task)
-                if reason:
-                    raise DesignError(
-                        f"task {task.name!r}: {reason}{', or' if ';' in reason else ';'} skip the "
-                        f"level with [task.{task.name}] skip = {{ factor = [...] }}"
-                    )
             if len({canonical(cell) for cell in cells}) < 2:
                 raise DesignError(
                     f"task {task.name!r}: all {len(cells)} cells describe the same network; "
@@ -326,6 +355,29 @@ class _Reader:
 
     def _table(self, name: str) -> dict[str, Any]:
         return dict(_typed(self.content.get(name, {}), dict, f"[{name}]"))
+
+
+def check_cells(study: Study, task: TaskSpec, sizes: tuple[int, int, int] | None) -> None:
+    """Refuse the first cell that cannot be trained on its task.
+
+    Args:
+        sizes: examples of the three parts; None while they are not known.
+    """
+    for n, cell in enumerate(cells_of(study, task)):
+        reason = (
+            objection(cell)
+            or _no_validation(cell, task)
+            or misfit(cell, task, None if sizes is None else sizes[0])
+        )
+        if reason is None:
+            continue
+        has_remedy = ";" in reason
+        if n:
+            key = task.name if BARE_KEY.fullmatch(task.name) else f'"{task.name}"'
+            remedy = f"skip the level with [task.{key}] skip = {{ factor = [...] }}"
+        else:  # the baseline, which no task can skip
+            remedy = "leave the task out" if has_remedy else "change it or leave the task out"
+        raise DesignError(f"task {task.name!r}: {reason}{', or' if has_remedy else ';'} {remedy}")
 
 
 def _too_large(grid: str) -> DesignError:
@@ -405,22 +457,63 @@ def _task(name: str, table: Any, factors: tuple[Factor, ...]) -> TaskSpec:
         (key, setting.check(f"task {name!r}", key, given.get(key, setting.default)))
         for key, setting in known.items()
     ]
+    reason = _nothing_to_learn(name, dict(settings))
+    if reason is not None:
+        raise DesignError(f"task {name!r} {reason}")
     return TaskSpec(name, tuple(settings), _split(name, split), _skip(name, skip, factors))
 
 
-def _split(name: str, split: Any) -> Any:
+def _split(name: str, split: Any) -> Split:
+    kind = task_kind(name)
     if split is None:
-        return (0.6, 0.2, 0.2)
+        split = list(SHARES)
+    elif split != "none":
+        _check_shares(name, split, kind)
     if split == "none":
         return "none"
+    train, val, test = (float(share) for share in split)
+    reason = split_objection(*kind.examples, (train, val, test)) if kind.examples else None
+    if reason is not None:
+        raise DesignError(f"task {name!r}: {reason}")
+    total = train + val + test
+    return train / total, val / total, test / total
+
+
+def _check_shares(name: str, split: Any, kind: TaskKind) -> None:
+    if kind.generated:
+        raise DesignError(
+            f"task {name!r} split got {split!r}, but its parts are drawn apart; set points, "
+            "validation_points and test_points, or split = 'none'"
+        )
     shares = split if isinstance(split, list) else []
     if len(shares) != 3 or not all(_is_number(share) and share > 0 for share in shares):
         raise DesignError(
             f"task {name!r} split got {split!r}; give shares of training, validation and test "
             "such as [0.6, 0.2, 0.2], or 'none'"
         )
-    total = sum(shares)
-    return tuple(share / total for share in shares)
+    if abs(sum(shares) - 1) > SHARE_ROUNDING:
+        raise DesignError(
+            f"task {name!r} split got {split!r}, whose sum is {sum(shares):g}; give shares that "
+            "sum to 1 such as [0.6, 0.2, 0.2]"
+        )
+
+
+def _nothing_to_learn(name: str, settings: Mapping[str, Scalar]) -> str | None:
+    """Why settings that are each sound make data from which nothing can be learned."""
+    if name == "spiral":
+        arms, spacing = int(settings["arms"]), float(settings["spacing"])
+        for n in range(1, arms if spacing else 1):
+            if abs(n * spacing - round(n * spacing)) < SAME_ARM:
+                return (
+                    f"spacing got {spacing!r}, which puts arm {n + 1} of {arms} on the first; "
+                    "give 0 to space the arms evenly"
+                )
+    if name == "line" and settings["slope"] == settings["noise"] == 0:
+        return (
+            "slope and noise are both 0, so every target is the same; "
+            "give one of them another value"
+        )
+    return None
 
 
 def _skip(name: str, table: Any, factors: tuple[Factor, ...]) -> tuple[tuple[str, str], ...]:

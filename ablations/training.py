@@ -13,21 +13,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ablations.design import Cell, canonical
 from ablations.layers import EVALUATION, Context
-from ablations.losses import StackedLoss, accuracy, r2, stacked_loss
+from ablations.losses import LossGradient, StackedLoss, accuracy, loss_gradient, r2, stacked_loss
 from ablations.network import (
     Network,
     StackValues,
     describe,
     initial_values,
     stacked_forward,
+    stacked_gradient,
     view_values,
 )
-from ablations.optimizers import Optimizer, stacked_optimizer, weight_decay_of
+from ablations.optimizers import FusedAdam, Optimizer, stacked_optimizer, weight_decay_of
 from ablations.pictures import confusion_picture, function_picture, training_points
 from ablations.regularisation import (
     add_penalty,
@@ -41,8 +44,11 @@ from ablations.streams import Streams
 from ablations.tasks import Task, TaskError, load_task
 from ablations.tasks.task import Part
 
-CHUNK = 2048  # examples evaluated at once: fixed, so that no sum depends on the size of a stack
-CURVE_EXAMPLES = 5000  # training examples behind a point of a learning curve, evenly spaced
+EXAMPLES = 512  # at most so many pass through the network at once, so that they stay in the cache
+ELEMENTS = (
+    1 << 17
+)  # numbers of one layer that stay in the cache: trials are taken in blocks of that
+CURVE_EXAMPLES = 512  # training examples behind a point of a learning curve, evenly spaced
 MOMENTS = 12  # pictures of one trial
 VECTOR = 32  # elements that torch's vectorised loops take at once: 32 with AVX-512, 16 with AVX2
 SMALL_WEIGHT = 1e-3  # below this a weight counts as sparse
@@ -71,23 +77,44 @@ class Outcome:
         self.points += other.points
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some neighbouring trials: views of their values, of their gradient, and room for a part."""
+
+    trials: slice
+    values: StackValues
+    gradient: StackValues
+    part: StackValues
+
+
 @dataclass(slots=True)
 class _Training:
-    """A stack while it is trained. M trials of S distinct seeds."""
+    """A stack while it is trained. M trials of S distinct seeds, P parameters and padding."""
 
     cell: Cell
     network: Network
     task: Task
-    values: StackValues
-    optimizer: Optimizer
-    loss: StackedLoss
+    parameters: int
+    whole: _Block
+    blocks: list[_Block]
+    optimizer: Optimizer | FusedAdam
+    loss_gradient: LossGradient
     reported_loss: StackedLoss
     seed_of: Tensor  # (M,) which of the S seeds a trial has
     streams: dict[str, list[torch.Generator]]  # one generator per seed
     minibatch: int | None  # None: all examples in every step
     train_rows: Tensor  # (S, n)
-    gradient: Tensor  # (M, P)
     mask: Tensor  # (P,)
+
+    @property
+    def values(self) -> StackValues:
+        """The values of all trials."""
+        return self.whole.values
+
+    @property
+    def divisible(self) -> bool:
+        """Whether the examples of a step may be taken in parts: batch norm needs them all."""
+        return self.cell.norm.name != "batch"
 
 
 def train(
@@ -103,7 +130,7 @@ def train(
         TaskError: the data cannot be had, or are fewer than the cell asks for.
     """
     members = stack.members if members is None else members
-    with flushed_denormals():
+    with flushed_denormals(), np.errstate(all="ignore"):
         training, steps = _prepare(stack, members, torch.device(device), dtype)
         return _run(training, stack, members, steps)
 
@@ -134,14 +161,18 @@ def _prepare(
     members = [*members, *[members[-1]] * _spares(cell, smallest, task.outputs)]
     seed_of = torch.tensor([seeds.index(member.seed) for member in members], device=device)
     start, buffers = initial_values(network, cell, seeds, streams=streams, dtype=dtype)
-    flat, buffers = start.to(device)[seed_of], buffers.to(device)[seed_of]  # (M, P), (M, B)
+    padding = -start.shape[1] % VECTOR  # each trial's parameters fill whole vectors
+    flat = F.pad(start, (0, padding)).to(device)[seed_of]  # (M, P)
+    blocks = _blocks(network, flat, buffers.to(device)[seed_of], _units(cell, task))
     training = _Training(
         cell=cell,
         network=network,
         task=task,
-        values=view_values(network, flat, buffers),
+        parameters=start.shape[1],
+        whole=blocks[0],
+        blocks=blocks[1:],
         optimizer=_optimizer(cell, members, steps, flat),
-        loss=stacked_loss(cell),
+        loss_gradient=loss_gradient(cell),
         reported_loss=stacked_loss(cell, smoothing=False),
         seed_of=seed_of,
         streams={
@@ -150,10 +181,28 @@ def _prepare(
         },
         minibatch=minibatch,
         train_rows=train_rows,
-        gradient=torch.empty_like(flat),
-        mask=weight_mask(network).to(flat),
+        mask=F.pad(weight_mask(network), (0, padding)).to(flat),
     )
     return training, steps
+
+
+def _units(cell: Cell, task: Task) -> int:
+    """The most numbers that one example has between two layers."""
+    if cell.network.name == "cnn":
+        return max(cell.width, task.input_shape[0]) * math.prod(task.input_shape[1:])
+    return max(math.prod(task.input_shape), cell.width if cell.depth else 0, task.outputs)
+
+
+def _blocks(network: Network, flat: Tensor, buffers: Tensor, units: int) -> list[_Block]:
+    """All trials as one block, then in blocks whose examples fit in the cache."""
+    gradient, part = torch.zeros_like(flat), torch.zeros_like(flat)
+    size = max(1, ELEMENTS // (units * EXAMPLES))
+    cuts = [slice(0, len(flat))]
+    cuts += [slice(start, start + size) for start in range(0, len(flat), size)]
+    return [
+        _Block(cut, *(view_values(network, x[cut], buffers[cut]) for x in (flat, gradient, part)))
+        for cut in cuts
+    ]
 
 
 def _curve_stride(examples: int) -> int:
@@ -162,11 +211,11 @@ def _curve_stride(examples: int) -> int:
 
 
 def _smallest_pass(task: Task, examples: int, minibatch: int | None) -> int:
-    """The fewest examples that ever pass through the network at once, in training or after it."""
-    evaluated = [examples, -(-examples // _curve_stride(examples))]
+    """The fewest examples that are ever computed with at once, in training or after it."""
+    evaluated = [-(-examples // _curve_stride(examples))]
     evaluated += [rows.shape[1] for rows in task.parts.values() if rows.shape[1]]
     last = examples % (minibatch or examples) or minibatch or examples
-    return min(last, *(count % CHUNK or CHUNK for count in evaluated))
+    return min(last, *evaluated)
 
 
 def _spares(cell: Cell, examples: int, outputs: int) -> int:
@@ -193,7 +242,9 @@ def _first(rows: Tensor, size: int | str, task: str) -> Tensor:
     return rows[:, : int(size)]
 
 
-def _optimizer(cell: Cell, members: Sequence[Member], steps: int, flat: Tensor) -> Optimizer:
+def _optimizer(
+    cell: Cell, members: Sequence[Member], steps: int, flat: Tensor
+) -> Optimizer | FusedAdam:
     base = torch.tensor([member.learning_rate for member in members], dtype=torch.float64)
     rates = schedule_factors(cell, steps).unsqueeze(1) * base  # (T, M)
     hyper = {
@@ -219,21 +270,61 @@ def _run(training: _Training, stack: Stack, members: Sequence[Member], steps: in
     dropout = training.cell.settings("regularisation").get("rate")
     rates = None if dropout is None else torch.full_like(training.values.flat[:, 0], float(dropout))
     context = Context(training=True, dropout=rates, uniform=uniform.draw)
-    values, gradient = training.values, training.gradient
+    flat, gradient = training.values.flat, training.whole.gradient.flat
     for t in range(steps):
-        x, y = next(batches)
-        outputs = stacked_forward(training.network, values, x, context)
-        total = training.loss(outputs, y).sum()
-        gradients = torch.autograd.grad(total, values.leaves)
-        torch.cat([g.flatten(1) for g in gradients], 1, out=gradient)
-        with torch.no_grad():
-            if t + 1 in evaluated:
-                history.gradient_norm = torch.linalg.vector_norm(gradient, dim=1)
-            add_penalty(gradient, values.flat, l1, l2)
-            training.optimizer.step(t, values.flat, gradient)
+        x, y, count = next(batches)
+        _add_up(training, x, y, count, context)
+        if t + 1 in evaluated:
+            history.gradient_norm = torch.linalg.vector_norm(gradient, dim=1)
+        add_penalty(gradient, flat, l1, l2)
+        training.optimizer.step(t, flat, gradient)
         if t + 1 in evaluated and not history.evaluate(t + 1):
             break
     return history.outcome(steps)
+
+
+def _add_up(training: _Training, x: Tensor, y: Tensor, count: int, context: Context) -> None:
+    """The gradient of a step on `count` examples, of which x (M, N, ...) may repeat the last.
+
+    Many examples are taken in parts, and the trials in blocks, so that what lies between
+    two layers stays in the cache. A part has whole vectors of examples for every trial, so
+    no trial has a last few elements (see `_spares`).
+    """
+    if x.shape[1] <= EXAMPLES or not training.divisible:
+        _gradient(training, training.whole, (x, y), count, context)
+        return
+    blocks = training.blocks if context.dropout is None else [training.whole]
+    for block in blocks:
+        for start in range(0, x.shape[1], EXAMPLES):
+            piece = slice(start, start + EXAMPLES)
+            here = x[block.trials, piece], y[block.trials, ..., piece]
+            _gradient(training, block, here, count, context, done=start)
+
+
+def _gradient(
+    training: _Training,
+    block: _Block,
+    examples: tuple[Tensor, Tensor],
+    count: int,
+    context: Context,
+    *,
+    done: int = 0,
+) -> None:
+    """The gradient that comes from some of `count` examples, added to that of those done."""
+    x, y = examples
+
+    def output_gradient(outputs: Tensor) -> Tensor:
+        d = training.loss_gradient(outputs, y, count)
+        if count - done < d.shape[2]:
+            d[..., count - done :] = 0  # repeats
+        return d
+
+    into = block.part if done else block.gradient
+    stacked_gradient(
+        training.network, block.values, into, x, output_gradient=output_gradient, context=context
+    )
+    if done:
+        block.gradient.flat.add_(block.part.flat)
 
 
 def _penalties(training: _Training) -> tuple[Tensor | None, Tensor | None]:
@@ -247,25 +338,46 @@ def _take(training: _Training, rows: Tensor) -> tuple[Tensor, Tensor]:
 
     Shapes: rows (M, n); results (M, n, ...) and (M, n) or (M, C, n).
     """
-    x, y = training.task.take(rows, training.seed_of)
-    return x, (y.transpose(1, 2) if y.dim() == 3 else y)
+    return training.task.inputs_of(rows, training.seed_of), _targets(training, rows)
 
 
-def _minibatches(training: _Training) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and targets of every step, (M, N, ...), drawn without replacement per epoch."""
+def _targets(training: _Training, rows: Tensor) -> Tensor:
+    """Targets of the rows (M, n) of the pool, features first: (M, n) or (M, C, n)."""
+    y = training.task.targets_of(rows)
+    return y.transpose(1, 2) if y.dim() == 3 else y
+
+
+def _minibatches(training: _Training) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Inputs and targets of every step, (M, N, ...), drawn without replacement per epoch.
+
+    The third is the number of examples; more than that are repeats of the last.
+    """
     rows, size = training.train_rows, training.minibatch
     if size is None:
-        x, y = _take(training, rows[training.seed_of])
+        x, y = _take(training, _filled(training, rows)[training.seed_of])
         if x.dim() == 3:  # features first in memory, examples first in shape
             x = x.transpose(1, 2).contiguous().transpose(1, 2)
         while True:
-            yield _disturb(training, x), y
+            yield _disturb(training, x), y, rows.shape[1]
     while True:
         orders = [torch.randperm(rows.shape[1], generator=g) for g in training.streams["order"]]
         shuffled = rows.gather(1, torch.stack(orders).to(rows.device))[training.seed_of]  # (M, n)
         for start in range(0, rows.shape[1], size):
-            x, y = _take(training, shuffled[:, start : start + size])
-            yield _disturb(training, x), y
+            chosen = shuffled[:, start : start + size]
+            x, y = _take(training, _filled(training, chosen))
+            yield _disturb(training, x), y, chosen.shape[1]
+
+
+def _filled(training: _Training, rows: Tensor) -> Tensor:
+    """Rows (S, n) that will be taken in parts, the last repeated until they fill vectors."""
+    if rows.shape[1] <= EXAMPLES or not training.divisible:
+        return rows
+    return whole_vectors(rows)
+
+
+def whole_vectors(rows: Tensor) -> Tensor:
+    """Rows (S, n) with the last repeated until n is a multiple of VECTOR."""
+    return torch.cat([rows, rows[:, -1:].expand(-1, -rows.shape[1] % VECTOR)], 1)
 
 
 def _disturb(training: _Training, x: Tensor) -> Tensor:
@@ -345,7 +457,7 @@ class _History:
             columns = [
                 *_measure(training, self.curve_rows["train"]),
                 *_measure(training, self.curve_rows["val"]),
-                torch.isfinite(training.values.flat).all(1).double(),
+                (training.values.flat * 0).sum(1).isfinite().double(),  # infinity * 0 is NaN
             ]
             if self.gradient_norm is not None:
                 columns.append(self.gradient_norm.double())
@@ -442,7 +554,7 @@ class _History:
             "seed": member.seed,
             "learning_rate": member.learning_rate,
             "status": "diverged" if self.diverged[m] else "finished",
-            "parameters": self.training.values.flat.shape[1],
+            "parameters": self.training.parameters,
         }
         if self.diverged[m]:
             return row
@@ -476,11 +588,19 @@ def _measure(training: _Training, rows: Tensor) -> tuple[Tensor, Tensor]:
             (len(training.seed_of),), torch.nan, dtype=torch.float64, device=rows.device
         )
         return nothing, nothing
-    outputs, targets = [], []
-    for chunk in rows[training.seed_of].split(CHUNK, dim=1):
-        x, y = _take(training, chunk)
-        outputs.append(stacked_forward(training.network, training.values, x, EVALUATION))
-        targets.append(y)
-    output, target = torch.cat(outputs, -1), torch.cat(targets, -1)  # (M, C, n)
+    count, filled = rows.shape[1], whole_vectors(rows)
+    outputs = None
+    for block in training.blocks:
+        seeds = training.seed_of[block.trials]
+        for start in range(0, filled.shape[1], EXAMPLES):
+            chosen = filled[:, start : start + EXAMPLES][seeds]
+            x = training.task.inputs_of(chosen, seeds)
+            part = stacked_forward(training.network, block.values, x, EVALUATION)
+            if outputs is None:
+                outputs = part.new_empty(len(training.seed_of), part.shape[1], filled.shape[1])
+            outputs[block.trials, :, start : start + EXAMPLES] = part
+    assert outputs is not None
+    output = outputs[..., :count].contiguous()  # (M, C, n)
+    target = _targets(training, rows[training.seed_of])
     score = accuracy if training.task.classes else r2
     return training.reported_loss(output, target).double(), score(output, target)

@@ -1,11 +1,19 @@
 """How fast it is, with the accelerator waited for.
 
-Contents, in the order in which the data flows:
+Contents, in the order in which the data flow:
 
-    workloads    studies -> named computations on plain modules, in order of importance
+    catalogue    studies -> workloads, the most important first
+    workloads    the data: a named computation, and the plan of what is timed
+    steps        what a workload computes; ways: how else it can be run; epochs: its data
+    budgeting    which workloads fit (predictions: how long a call takes, roughly)
     clock        the one way to time: wait, read, iterate, wait, read
     sampling     workloads interleaved over rounds, until each median is known well enough
+    passes       a fresh process that times every workload (fresh: its start and its pipe)
+    timings      what is missing is timed (timing_files: timings.csv and timings.json)
     reliability  intervals of medians and ratios, and the flags that samples earn
-    timings      fresh processes, timings.csv and timings.json, resume
+    neighbours, throttling, memory   what else is noted of the machine
+
+    compare      two commits against each other: trees -> sides (driver: the child) -> gate
+    speedup      stacks against what one would otherwise do (peers)
     bench_*      pytest-benchmark suites (`make bench`)
 """

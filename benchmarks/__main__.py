@@ -2,6 +2,10 @@
 
 Every level of the studies' factors is timed on plain modules, one training step and one
 inference, on the CPU and on every accelerator; raw samples go to RESULTS/timings.csv.
+
+Other commands: `compare BASE [HEAD]` times two commits against each other, `speedup` the
+stacks against what one would otherwise do; `agreement` holds this clock against others, and
+`coverage` measures how often its intervals are right.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,27 +41,30 @@ from ablations.options import (
 )
 from ablations.records import RecordError
 from ablations.tasks import TaskError
-from benchmarks import speedup
-from benchmarks.passes import TimingError
-from benchmarks.reliability import Interval, median_over_processes, ratio_interval
+from benchmarks import agreement, compare, coverage, speedup
+from benchmarks.budgeting import Settings, plan_timings
+from benchmarks.fresh import TimingError
+from benchmarks.reliability import median_over_processes, ratio_interval
 from benchmarks.sampling import EFFORTS
-from benchmarks.timings import (
-    Series,
-    Settings,
-    Timings,
-    flags_of,
-    plan_timings,
-    series_of,
-    time_missing,
-)
+from benchmarks.series import Series, flags_of, series_of
+from benchmarks.show import show_interval, show_ratio, table_text
+from benchmarks.timing_files import Timings
+from benchmarks.timings import time_missing
 from benchmarks.workloads import AGAIN, Plan
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "agreement": agreement.main,
+    "compare": compare.main,
+    "coverage": coverage.main,
+    "speedup": speedup.main,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Time what is missing, print the base workloads; 0, 1 (some failed), 2 or 130."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["speedup"]:
-        return speedup.main(given[1:])
+    if given and given[0] in COMMANDS:
+        return COMMANDS[given[0]](given[1:])
     options = parser().parse_args(given)
     try:
         return time_command(options, ["python", "-m", "benchmarks", *given])
@@ -167,7 +174,10 @@ class Progress:
 def render(timings: Timings, plan: Plan, settings: Settings) -> str:
     """The base workloads with their medians and A/A ratios, and what else is to be known."""
     series = series_of(timings.rows)
-    flagged = {(f["device"], f["mode"], f["workload"]): f["flags"] for f in flags_of(timings)}
+    flagged = {
+        (f["device"], f["mode"], f["workload"]): f["flags"]
+        for f in flags_of(timings.rows, timings.passes)
+    }
     table = [("device", "mode", "workload", "median", "95% interval", "again / first", "flags")]
     for key in _bases(series):
         device, mode, name = key
@@ -175,10 +185,8 @@ def render(timings: Timings, plan: Plan, settings: Settings) -> str:
         twin = series.get((device, mode, name + AGAIN))
         ratio = "" if twin is None else show_ratio(ratio_interval(twin, series[key]))
         marks = ", ".join(flagged.get(key, []))
-        table.append((device, mode, name, *show_seconds(median), ratio, marks))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    rows = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in table]
-    return "\n".join([*(row.rstrip() for row in rows), *_last_words(timings, plan, settings)])
+        table.append((device, mode, name, *show_interval(median), ratio, marks))
+    return "\n".join([table_text(table), *_last_words(timings, plan, settings)])
 
 
 def _bases(series: Series) -> list[tuple[str, str, str]]:
@@ -195,15 +203,17 @@ def _last_words(timings: Timings, plan: Plan, settings: Settings) -> list[str]:
             reach[device, mode] = max(reach.get((device, mode), 0.0), ratio.reach)
     floors = ", ".join(f"{100 * r:.1f}% ({mode}, {device})" for (device, mode), r in reach.items())
     counts: dict[str, int] = {}
-    for entry in flags_of(timings):
+    for entry in flags_of(timings.rows, timings.passes):
         for flag in entry["flags"]:
             counts[flag] = counts.get(flag, 0) + 1
     lines = [f"noise floor, the widest A/A interval: {floors}"] if floors else []
     told = ", ".join(f"{flag} {count}" for flag, count in counts.items()) or "none"
     lines.append(f"flags over {len(series)} workloads: {told}")
+    cut = sum("budget" in left.reason for left in plan.left_out)
     lines.append(
-        f"left out: {len(plan.left_out)} by the budget, {len(plan.same_as)} that compute the same "
-        f"as another (see {settings.results / 'timings.json'})"
+        f"left out: {cut} by the budget, {len(plan.left_out) - cut} that cannot be timed here, "
+        f"{len(plan.same_as)} that compute the same as another "
+        f"(see {settings.results / 'timings.json'})"
     )
     return lines + [
         f"failed on {p['device']}: {f['workload']} ({f['mode']}): {f['reason']}"
@@ -214,31 +224,6 @@ def _last_words(timings: Timings, plan: Plan, settings: Settings) -> list[str]:
 def failures(timings: Timings) -> list[tuple[dict[str, object], dict[str, str]]]:
     """What each pass could not time."""
     return [(p, f) for p in timings.passes for f in p["failed"]]
-
-
-def show_seconds(interval: Interval) -> tuple[str, str]:
-    """Median and interval in one unit, with the digits that the interval supports."""
-    factor, unit = next(
-        (f, u)
-        for f, u in ((1, "s"), (1e3, "ms"), (1e6, "µs"))
-        if interval.value * f >= 1 or f > 1e5
-    )
-    digits = _digits((interval.high - interval.low) * factor / 2)
-    low, high = (f"{x * factor:.{digits}f}" for x in (interval.low, interval.high))
-    return f"{interval.value * factor:.{digits}f} {unit}", f"{low} to {high}"
-
-
-def show_ratio(interval: Interval) -> str:
-    """A ratio with its interval."""
-    digits = _digits((interval.high - interval.low) / 2)
-    return f"{interval.value:.{digits}f} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
-
-
-def _digits(margin: float) -> int:
-    """Decimals that show two digits of a margin (T21)."""
-    if not margin > 0 or np.isinf(margin):
-        return 3
-    return int(np.clip(1 - np.floor(np.log10(margin)), 0, 4))
 
 
 if __name__ == "__main__":

@@ -6,24 +6,14 @@ times of a whole process, so a workload is timed in several (METHODS.md T8, T10)
 
 from __future__ import annotations
 
-import fcntl
-import gc
-import multiprocessing
-import os
-import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 
-from ablations.processor import settle_process
 from ablations.streams import Streams
 from ablations.tasks import Task, load_task
 from benchmarks.clock import (
@@ -37,20 +27,21 @@ from benchmarks.clock import (
     waits_for_device,
     warm_up,
 )
+from benchmarks.memory import peak_since, start_peak
 from benchmarks.sampling import Effort, Meter, time_rounds
-from benchmarks.workloads import Workload, prepare
+from benchmarks.steps import prepare
+from benchmarks.throttling import (
+    Throttling,
+    gpu_clock_share,
+    query_clocks,
+    throttled_periods,
+)
+from benchmarks.ways import using_threads
+from benchmarks.workloads import Workload
 
 PROCESS_WARM_UP = 0.5  # seconds (T7)
-REPORT_EVERY = 1.0  # seconds between two messages of a pass, so that they disturb little
-GRACE = 60.0  # seconds beyond its time after which a pass counts as hanging
-TRAINING = "*/records/*/*.lock"  # held in a results folder while a stack is trained
-TIMING = "timings.lock"  # held while workloads are timed
 
 Tell = Callable[[str], None]
-
-
-class TimingError(RuntimeError):
-    """A pass did not end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +71,7 @@ def run_pass(
     build: Callable[[Workload, Task], Step] = prepare,
     now: Callable[[], float] = time.monotonic,
     tell: Tell = lambda line: None,
+    periods: Callable[[], int | None] = throttled_periods,
 ) -> Pass:
     """Time every workload of a job in this process.
 
@@ -88,6 +80,7 @@ def run_pass(
         build: makes the call to be timed from a workload and its data.
         now: seconds, to keep within the job's time.
         tell: told now and then what is being done.
+        periods: so far, in which a quota was used up.
     """
     rng = np.random.default_rng([job.process])
     clock = clock or clock_for(job.device)
@@ -99,9 +92,11 @@ def run_pass(
         "launch_seconds": None if clock.kind == "cpu" else launch_overhead(clock, job.device),
         "host_waits": [],
         "failed": [],
+        "peak_memory": [],
     }
     shortest = shortest_sample(clock, overhead, job.effort.sample)
     meters = _warmed_up(job, clock, shortest, build, notes, rng=rng, now=now, tell=tell)
+    before = periods()
     time_rounds(
         list(meters.values()),
         clock,
@@ -110,7 +105,19 @@ def run_pass(
         has_time=lambda: now() < job.end,
         report=lambda round_, due: tell(f"round {round_ + 1}, {due} workloads open"),
     )
+    notes |= _held_back(job, meters, before, periods())
     return _finished(job, clock, meters, notes)
+
+
+def _held_back(
+    job: Job, meters: Mapping[Workload, Meter], before: int | None, after: int | None
+) -> dict[str, Any]:
+    """What is noted of throttling."""
+    meter = next(iter(meters.values()), None)
+    share = None if meter is None else gpu_clock_share(job.device, meter.step, query_clocks)
+    periods = None if before is None or after is None else after - before
+    seen = Throttling(periods, share)
+    return {"throttling": asdict(seen), "throttled": seen.is_throttled}
 
 
 def _warmed_up(
@@ -133,11 +140,17 @@ def _warmed_up(
         if now() >= job.end:
             _note_failure(notes, workload, "no time was left to warm it up; give a larger budget")
             continue
+        threads = workload.way.threads
         try:
-            step = build(workload, tasks[workload.task.name])
-            if not meters:
-                _spin(step, PROCESS_WARM_UP, now)
-            warm = warm_up(clock, step, shortest)
+            memory = start_peak(job.device)
+            with using_threads(threads):
+                step = build(workload, tasks[workload.task.name])
+                if not meters:
+                    _spin(step, PROCESS_WARM_UP, now)
+                warm = warm_up(clock, step, shortest)
+            peak = peak_since(job.device, memory)
+            if peak is not None:
+                notes["peak_memory"].append([workload.name, workload.mode, peak])
             if waits_for_device(job.device, step):
                 notes["host_waits"].append([workload.name, workload.mode])
         except ClockError as error:
@@ -145,8 +158,8 @@ def _warmed_up(
         except Exception as error:  # whatever a workload raises costs that workload alone
             _note_failure(notes, workload, f"{type(error).__name__}: {error}")
         else:
-            group = (workload.task.name, workload.mode)
-            meters[workload] = Meter(step, warm, shortest, group, workload.is_base)
+            group = (workload.group, workload.mode)
+            meters[workload] = Meter(step, warm, shortest, group, workload.is_base, threads)
     return meters
 
 
@@ -190,12 +203,12 @@ def _finished(
     rows = [
         {
             "workload": workload.name,
-            "task": workload.task.name,
+            "task": workload.group,
             **factors,
             "device": job.device,
             "mode": workload.mode,
-            "threads": job.threads,
-            "dtype": "float32",
+            "threads": workload.way.threads or job.threads,
+            "dtype": workload.way.dtype,
             "process": job.process,
             "round": sample.round,
             "order": sample.order,
@@ -221,125 +234,3 @@ def _device_share(meters: Iterable[Meter]) -> float | None:
         if sample.device_seconds is not None
     ]
     return median(shares) if shares else None
-
-
-def in_fresh_process(job: Job, tell: Tell) -> Pass:
-    """Run a job in a process of its own, which dies with this one.
-
-    Raises:
-        TimingError: it died, or hung for a minute beyond its time.
-    """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(theirs, job), name="timing", daemon=True)
-    resource_tracker.ensure_running()  # its own start would lift the mask
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        process.start()  # inherits the mask: a Ctrl-C is the parent's alone
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    theirs.close()
-    try:
-        while ours.poll(max(0.0, job.end + GRACE - time.monotonic())):
-            message = ours.recv()
-            if isinstance(message, Pass):
-                return message
-            tell(message)
-    except EOFError:
-        process.join(5)
-        raise TimingError(
-            f"the timing process on {job.device} ended with exit code {process.exitcode}; what "
-            "earlier ones have timed is kept"
-        ) from None
-    finally:
-        process.kill()
-        process.join()
-        ours.close()
-    raise TimingError(
-        f"the timing process on {job.device} hung for {GRACE:.0f} s beyond its time; what earlier "
-        "ones have timed is kept"
-    )
-
-
-def _child(connection: Connection, job: Job) -> None:
-    """The life of the process: settle, time, answer. It ends when nobody listens."""
-    settle_process(job.threads)
-    if job.device != "cpu":  # events are made on the current device
-        torch.accelerator.set_device_index(torch.device(job.device).index or 0)
-    torch.set_flush_denormal(True)  # as in training: vanishing gradients would slow everything
-    gc.collect()
-    gc.freeze()  # what the imports left need not be searched again
-    last = time.monotonic()
-
-    def tell(line: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= REPORT_EVERY:
-            last = time.monotonic()
-            connection.send(line)
-
-    try:
-        connection.send(run_pass(job, tell=tell))
-    except BrokenPipeError:
-        return
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """Seconds of processor time at one moment, counted from some moment in the past."""
-
-    wall: float
-    everyone: float | None  # all cores together; None where the system does not say
-    ours: float  # this process and its finished children
-
-
-def activity() -> Activity:
-    """Who has used the processor so far."""
-    spent = os.times()
-    ours = spent.user + spent.system + spent.children_user + spent.children_system
-    return Activity(time.monotonic(), _everyone(), ours)
-
-
-def _everyone() -> float | None:
-    try:
-        first = Path("/proc/stat").read_text().splitlines()[0].split()
-    except OSError:
-        return None
-    ticks = [int(field) for field in first[1:9]]  # user nice system idle iowait irq softirq steal
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
-
-
-def cores_of_others(before: Activity, after: Activity) -> float:
-    """How many cores others kept busy between two moments.
-
-    Where the system does not say, the load average stands in, which lags by a minute.
-    """
-    if before.everyone is None or after.everyone is None:
-        return round(os.getloadavg()[0], 2)
-    others = (after.everyone - before.everyone) - (after.ours - before.ours)
-    return round(max(0.0, others / (after.wall - before.wall)), 2)
-
-
-def held_locks(results: Path, patterns: Sequence[str] = (TRAINING, TIMING)) -> list[Path]:
-    """Locks that a process holds: someone trains or times, in this folder or below results/."""
-    folders = {results.resolve(), *(path.resolve() for path in Path("results").glob("*"))}
-    locks = [
-        lock
-        for folder in sorted(folders)
-        for pattern in patterns
-        for lock in sorted(folder.glob(pattern))
-    ]
-    return [lock for lock in locks if _is_held(lock)]
-
-
-def _is_held(lock: Path) -> bool:
-    try:
-        handle = os.open(lock, os.O_RDONLY)
-    except OSError:  # its holder has just removed it
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

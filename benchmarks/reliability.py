@@ -26,6 +26,7 @@ FLAGS = {  # METHODS.md T12, T6 and T7
     "launch_bound": "one call takes less than 20 launches of a kernel: the host is what is timed",
     "host_waits": "the call makes the host wait for the device",
     "busy": "others kept half a core busy just before or during the timing",
+    "throttled": "a container's quota was used up, or a GPU ran below 75% of its clock",
 }
 NOISY, UNUSABLE = 0.10, 0.25
 DRIFT_P, DRIFT_SIZE = 0.01, 0.02
@@ -138,6 +139,7 @@ def flags(
     launch_seconds: float | None = None,
     host_waits: bool = False,
     busy: bool = False,
+    throttled: bool = False,
 ) -> list[str]:
     """Every reason to doubt the samples of one workload, in the words of FLAGS.
 
@@ -146,6 +148,7 @@ def flags(
         launch_seconds: of one small kernel, on an accelerator.
         host_waits: whether a call was seen to wait for the device.
         busy: whether others used the processor before or during a pass.
+        throttled: whether a pass was held back each time that it was tried.
     """
     spread = relative_iqr(samples.each)
     raised = {
@@ -159,6 +162,7 @@ def flags(
         and bool(np.median(samples.each) < LAUNCHES * launch_seconds),
         "host_waits": host_waits,
         "busy": busy,
+        "throttled": throttled,
     }
     return [name for name in FLAGS if raised[name]]
 

@@ -12,9 +12,11 @@ from math import ceil
 
 import numpy as np
 
-from benchmarks.clock import MARGIN, Block, Clock, Step, WarmUp, time_block
+from benchmarks.clock import MARGIN, Block, Clock, Step, WarmUp, time_hot_block
 from benchmarks.reliability import LEAST_SAMPLES, LEAST_SECONDS, median_interval
+from benchmarks.ways import using_threads
 
+HARD = 3  # times its cap is all that a workload ever has
 UNSOUND = 30  # readings that are not sound, beyond as many as are, before a workload is given up
 
 
@@ -56,6 +58,7 @@ class Meter:
     shortest: float = 0.0  # seconds that a sample should last
     group: Hashable = None  # workloads that are compared with each other
     is_base: bool = False  # what the others of its group are compared with
+    threads: int | None = None  # None: those that the process has
     samples: list[Sample] = field(default_factory=list)
     backwards: int = 0  # discarded: the clock did not advance
     in_flight: int = 0  # discarded: the device still worked
@@ -88,6 +91,8 @@ class Meter:
             return True
         spent = sum(sample.seconds for sample in self.samples)
         share = 1 / effort.processes
+        if spent >= HARD * effort.cap * share:
+            return True  # few samples of a workload that stutters, rather than few of all others
         if len(self.samples) < ceil(LEAST_SAMPLES * share) or spent < LEAST_SECONDS * share:
             return False
         if spent >= effort.cap * share:
@@ -118,8 +123,8 @@ def time_rounds(
 ) -> None:
     """Sample until every meter is settled or time is up.
 
-    Each sample follows one untimed call, so that the workload finds its own data in the
-    caches and not those of the one before it: times are hot (T5).
+    Each sample follows untimed calls, so that the workload finds its own data in the caches
+    and not those of the one before it: times are hot (T5).
 
     Args:
         rng: of the order within rounds.
@@ -133,6 +138,7 @@ def time_rounds(
             if not has_time():
                 return
             meter = meters_due[index]
-            meter.step()
-            meter.add(round_, order, time_block(clock, meter.step, meter.iterations))
+            with using_threads(meter.threads):
+                block = time_hot_block(clock, meter.step, meter.iterations)
+            meter.add(round_, order, block)
         round_ += 1

@@ -1,15 +1,18 @@
 """Tables become estimates, figures and sentences; nothing here trains or times anything.
 
-The report reads a results folder (CSV files and `study.json`) and needs no torch.
+The report reads a results folder and needs no torch: every number comes from CSV files and
+`study.json`, and only why a trial failed from the records.
 
 Contents, in the order in which a number travels:
 
     schema              what a results folder holds: columns, and what study.json must say
     files               CSV and JSON files, each read whole and checked
+    reasons             why trials failed, as the records tell
     tables              a results folder, read and checked
     frames              frames as plain rows
 
-    estimates           arrays in, estimates out: intervals, tests, effect sizes
+    estimates           arrays in, estimates out: intervals, tests, shares, medians
+    effect_sizes        how large a difference is beside its spread
     power               what a number of seeds can find
     resampling          sign flips and bootstrap
     variation           analysis of variance of a balanced grid
@@ -18,18 +21,27 @@ Contents, in the order in which a number travels:
     factors             what each factor did: main effects, interactions, shares of variance
     curves              learning rates and learning curves
     cells, comparisons  cells as claims name them, and what a claim compares
-    claims              sentences on trial: a verdict, and the numbers behind it
+    verdicts, claims    sentences on trial: a verdict, and the numbers behind it
     published           known results: published, measured, within tolerance or not
     throughput          relative times, paired by round
 
     numbers             units, signs, and the digits that intervals support
     prose               sentences that claim no more than their intervals allow
+    rankings, headlines who leads on a task, in a sentence and at the top of the report
     escaping            text from files made inert
-    palette, drawing    colours for light and dark pages; a figure as SVG and PNG
-    figures, factorial, sensitivity, walls    plots: an `Axes` and a tidy frame each
+    anchors             names for files and for what links point at
+    palette, axes, drawing    colours for light and dark pages; a figure as SVG and PNG
+    tiles               pictures of pictures.csv, decoded and checked
+    forests, learning, heat_maps, factorial, sensitivity, walls
+                        plots: an `Axes` and a tidy frame each
 
     views               one study on one task as a reader sees it
-    evidence, crossed_figures, wall_pictures  plots with titles, captions and words
+    leads               who leads on one task
+    contrast_pictures, training_pictures, grid_pictures, crossed_figures, wall_pictures
+                        plots with titles, captions and words
+    cell_tables         every cell with its mean, every contrast with its tests
+    cautions, failures  what must be known before numbers are believed; what did not end
+    study_findings      what a study offers to the findings
     study_section, crossed_section, claims_section, published_section, throughput_section
                         sections: sentences, tables and figures of one thing each
     methods             how the numbers were made, and from what

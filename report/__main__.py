@@ -16,7 +16,7 @@ from report.exports import write_tables
 from report.page import write_report
 from report.schema import TableError
 from report.tables import Results, StudyResults, read_results
-from report.walls import PictureError
+from report.tiles import PictureError
 
 PROFILES = ("quick", "standard", "full")
 

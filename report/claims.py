@@ -9,36 +9,17 @@ before the first run (METHODS S5, S13). Nothing is said of a claim that cannot b
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf, nan
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from report import estimates, power
+from report import estimates
 from report.cells import NamingError
 from report.comparisons import ClaimError, comparison_of
-from report.effects import ALPHA
-from report.estimates import Estimate, Floats
 from report.grids import grid_of
-from report.resampling import sign_flip_floor
 from report.schema import NUMBER, TRIALS, is_number
 from report.tables import StudyResults
-
-SUPPORTED: Final = "supported"
-CONTRADICTED: Final = "contradicted"
-UNRESOLVED: Final = "unresolved"
-UNTESTED: Final = "untested"
-VERDICTS: Final = (SUPPORTED, CONTRADICTED, UNRESOLVED, UNTESTED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What the numbers of one claim allow to be said."""
-
-    verdict: str
-    estimate: Estimate | None = None  # of the advantage, in the unit of the response
-    seeds_needed: float = nan  # that would resolve an unresolved claim with power .8
-    reason: str = ""  # why untested, or what keeps it unresolved
+from report.verdicts import CONTRADICTED, SUPPORTED, UNTESTED, Decision, advantages, decide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +104,10 @@ def _judged(
     except (ClaimError, NamingError) as error:
         return replace(untested, decision=Decision(verdict=UNTESTED, reason=str(error)))
     scores = grid.scores[list(compared.rows)]  # (cells compared, S)
+    ended = grid.statuses[list(compared.rows)][~np.isnan(scores)]
+    if len(ended) and (ended == "diverged").all():
+        reason = f"all {len(ended)} trials of the cells compared diverged"
+        return replace(untested, decision=Decision(verdict=UNTESTED, reason=reason))
     means = estimates.moments(scores[:, ~np.isnan(scores).any(axis=0)])[1]
     values = advantages(scores, compared.weights)
     return replace(
@@ -174,70 +159,3 @@ def _check_column(results: StudyResults, task: str, response: str) -> None:
     mine = trials[(trials["task"] == task) & (trials["stage"] == "final")]
     if mine[response].isna().all():
         raise ClaimError(f"{response} is empty on {task}, so there is nothing to compare")
-
-
-# From advantages to a verdict
-
-
-def advantages(scores: Floats, weights: Floats) -> Floats:
-    """What each seed says for the claim; NaN where a cell has no score.
-
-    Args:
-        scores: (cells, S).
-        weights: (cells,), summing to zero.
-    """
-    above = (np.clip(weights, 0, None)[:, None] * scores).sum(axis=0)  # (S,)
-    below = (np.clip(-weights, 0, None)[:, None] * scores).sum(axis=0)
-    return estimates.differences(above, below)
-
-
-def decide(values: Floats, margin: float, *, is_equality: bool = False, m: int = 1) -> Decision:
-    """The verdict on advantages of shape (S,), at 1 - alpha/m.
-
-    Supported when the interval lies above the margin, contradicted when below; an equality is
-    supported inside ±margin and contradicted outside. Where all seeds agree to the last bit, t
-    knows nothing of chance, so it takes enough of them for the sign-flip floor 2/2^n.
-    """
-    estimate = estimates.mean_estimate(values, confidence=1 - ALPHA / m)
-    if estimate.n < 2:
-        return Decision(
-            verdict=UNTESTED,
-            reason=f"{estimate.n} seeds have a score in every cell compared; two are needed",
-        )
-    deviation = float(estimates.moments(values)[2])
-    if deviation == 0 and sign_flip_floor(estimate.n) > ALPHA / m:
-        return Decision(
-            verdict=UNRESOLVED,
-            estimate=estimate,
-            seeds_needed=1 + np.ceil(np.log2(m / ALPHA)),
-            reason=f"all {estimate.n} seeds differ by the same amount, which so few may by chance",
-        )
-    verdict = _equality(estimate, margin) if is_equality else _one_sided(estimate, margin)
-    if verdict != UNRESOLVED:
-        return Decision(verdict=verdict, estimate=estimate)
-    distance, wanted = _distance(estimate.value, margin, is_equality=is_equality)
-    needed = float(power.seeds_needed(distance, deviation, ALPHA / m, wanted)) if deviation else inf
-    return Decision(verdict=UNRESOLVED, estimate=estimate, seeds_needed=needed)
-
-
-def _one_sided(estimate: Estimate, margin: float) -> str:
-    if estimate.low > margin:
-        return SUPPORTED
-    return CONTRADICTED if estimate.high < margin else UNRESOLVED
-
-
-def _equality(estimate: Estimate, margin: float) -> str:
-    if -margin < estimate.low and estimate.high < margin:
-        return SUPPORTED
-    outside = estimate.low > margin or estimate.high < -margin
-    return CONTRADICTED if outside else UNRESOLVED
-
-
-def _distance(value: float, margin: float, *, is_equality: bool) -> tuple[float, float]:
-    """How far the value lies from the nearest margin, and the power to ask of each side.
-
-    An equality must clear two margins: power .9 at the nearer one leaves .8 for both.
-    """
-    if not is_equality:
-        return abs(value - margin), 0.8
-    return abs(abs(value) - margin), 0.9 if abs(value) < margin else 0.8

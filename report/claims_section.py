@@ -5,14 +5,25 @@ import shlex
 from collections.abc import Sequence
 from math import isfinite
 
-from report.claims import CONTRADICTED, SUPPORTED, UNRESOLVED, UNTESTED, VERDICTS, Judgement, judge
+from report.anchors import contrasts_picture, study_slugs
+from report.claims import Judgement, judge
 from report.document import Answer, Finding, Ruling, Section, Text, Trial
 from report.escaping import LONGEST_CELL, visible
 from report.estimates import Estimate
-from report.numbers import Scale, counted, decimals, listed, margin, number, scale_of, scaled
+from report.numbers import (
+    Scale,
+    capitalised,
+    counted,
+    decimals,
+    listed,
+    margin,
+    number,
+    scale_of,
+    scaled,
+)
 from report.prose import difference_phrase
 from report.tables import StudyResults
-from report.views import contrasts_picture, study_slugs
+from report.verdicts import CONTRADICTED, SUPPORTED, UNRESOLVED, UNTESTED, VERDICTS
 
 TONES = {SUPPORTED: "yes", CONTRADICTED: "no", UNRESOLVED: "open", UNTESTED: "open"}
 PLAIN_NAME = re.compile(r"\w[\w .+-]{0,99}", re.ASCII)  # that no shell and no make takes for more
@@ -132,7 +143,7 @@ def particulars(judgement: Judgement) -> str:
         turns = listed([f"{first} and {second}" for first, second in judgement.reversals])
         parts.append(f"The means turn back between {turns}.")
     if decision.reason:
-        parts.append(f"{decision.reason[0].upper()}{decision.reason[1:]}.")
+        parts.append(f"{capitalised(decision.reason)}.")
     if decision.verdict == UNRESOLVED:
         parts.append(_seeds(decision.seeds_needed))
     if judgement.diverged:

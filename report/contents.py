@@ -1,18 +1,20 @@
 """The whole report from a results folder: what was run, findings, studies, time, methods."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from report.anchors import study_slugs
 from report.claims_section import claims_section
 from report.crossed_section import crossed_section
 from report.document import Finding, Report, Section
+from report.failures import waiting
 from report.methods import methods_section, provenance_section
 from report.numbers import counted, listed
 from report.published_section import published_section
+from report.schema import FAILED
 from report.study_section import study_section
 from report.tables import Results, StudyResults
 from report.throughput_section import throughput_section
-from report.views import study_slugs
 
 MOST_FINDINGS = 12
 TITLE = "What the ablations found"
@@ -40,7 +42,7 @@ def build_report(results: Results) -> Report:
         notices=notices(results),
         subtitle=subtitle(results),
         facts=facts(results),
-        findings=tuple(ranked(findings)),
+        findings=tuple(ranked(findings)) or (nothing_found(results),),
         sections=(*sections, methods_section(results), provenance_section(results)),
     )
 
@@ -96,9 +98,38 @@ def notices(results: Results) -> tuple[str, ...]:
     if lacking:
         found.append(
             f"Incomplete: of {counted(counts['expected'], 'trial')}, {listed(lacking)}. "
-            "“make ablations” trains what is missing."
+            f"{_remedy(results, counts)}"
         )
     return tuple(found)
+
+
+def _remedy(results: Results, counts: Mapping[str, int]) -> str:
+    """What running again does: failed trials are tried again, and what waits for them starts."""
+    failed = sum(counts.get(status, 0) for status in FAILED)
+    waits = waiting(results.studies)
+    if waits:
+        return (
+            f"{counted(waits, 'final trial')} cannot start, because a tuning trial that would "
+            "choose the learning rate did not end; its reason stands in the study's section. "
+            "Mend its cause; then “make ablations” tries it again and trains the final ones."
+        )
+    tries = "tries again what failed" if failed else ""
+    trains = "trains what is missing" if counts["missing"] else ""
+    return f"“make ablations” {listed([words for words in (trains, tries) if words])}."
+
+
+def nothing_found(results: Results) -> Finding:
+    """What is the case where there is nothing to find yet."""
+    counts = statuses(results.studies)
+    ended = counts["expected"] - counts["missing"]
+    return Finding(
+        topic="none yet",
+        lines=(
+            "No final trial has a response, so there is nothing to compare: of "
+            f"{counted(counts['expected'], 'trial')} {ended:,} left a row, "
+            f"{counts.get('finished', 0):,} of them finished.",
+        ),
+    )
 
 
 _LACKING = {
@@ -127,7 +158,7 @@ def facts(results: Results) -> tuple[tuple[str, str], ...]:
     """What was run, on what, when, and how its trials ended."""
     machine, counts = results.machine, statuses(results.studies)
     ended = [f"{counts.get('finished', 0):,} finished", f"{counts.get('diverged', 0):,} diverged"]
-    bad = sum(counts.get(name, 0) for name in ("failed", "timed_out", "out_of_memory"))
+    bad = sum(counts.get(status, 0) for status in FAILED)
     ended += [f"{bad:,} failed", f"{counts['missing']:,} missing"]
     commit = str(machine.get("commit") or "unknown")[:12]
     found = {

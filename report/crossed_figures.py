@@ -8,18 +8,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from report import factorial, factors
+from report.axes import HALF, WIDE, sheet, short
 from report.document import Picture
 from report.drawing import draw
 from report.estimates import holm
-from report.evidence import HALF, heat_map_of, sheet
-from report.figures import short
 from report.frames import records
+from report.grid_pictures import heat_map_of
 from report.grids import level_label
 from report.numbers import listed, number, p_value
 from report.palette import SERIES
 from report.prose import ALPHA
 from report.views import TaskView, in_units
-from report.wall_pictures import WIDE
 
 MOST_TERMS = 12
 LEAST_SHARE = 0.005  # a smaller term is summed with the others

@@ -1,11 +1,13 @@
 """A full factorial of three factors or more: effects of factors and what depends on what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from report import effects
+from report.cautions import UNTUNED, is_untuned
+from report.cell_tables import cell_table
 from report.crossed_figures import (
     Factorial,
     factorial_of,
@@ -17,63 +19,64 @@ from report.crossed_figures import (
     resolved_pairs,
     shares,
 )
-from report.document import Block, Figures, Finding, Section, Text
+from report.document import Figures, Finding, Section
 from report.estimates import holm, paired_difference
 from report.frames import records
 from report.grids import level_label
-from report.numbers import bounds, counted, decimals, listed, margin, number, scaled
-from report.prose import ALPHA, Ranking, contrast_sentence, ranking_sentence
-from report.study_section import cell_table, study_blocks, task_title
+from report.leads import ranking_of
+from report.numbers import capitalised, counted, listed, scaled
+from report.prose import ALPHA, contrast_sentence, short_difference
+from report.rankings import Ranking, ranking_sentence
+from report.study_findings import study_findings, topic_of
+from report.study_section import study_blocks, task_title, topic, views_of
 from report.tables import StudyResults
-from report.views import contrast_of, ranking_of, slugs, view_of
+from report.views import contrast_of, study_colours
 from report.wall_pictures import wall
-
-SHOWN = 10  # best and worst cells in the table
 
 
 def crossed_section(results: StudyResults, slug: str) -> tuple[Section, list[Finding]]:
-    """The section of a crossed study, and what it offers to the findings."""
-    names = slugs(task["name"] for task in results.study["tasks"])
-    views = [
-        view_of(results, task, f"{slug}-{name}")
-        for task, name in zip(results.study["tasks"], names, strict=True)
-    ]
+    """The section of a crossed study, and what it offers to the findings.
+
+    A task whose grid allows no effects of factors is reported cell by cell, like one of a study
+    with few factors.
+    """
+    views = views_of(results, slug)
     parts = [factorial_of(view) for view in views]
-    rankings = [ranking for view in views if (ranking := ranking_of(view)) is not None]
-    sentences = [said for part in parts if (said := _both_sentences(part))]
+    colours = study_colours(views)
+    refused = [part.view for part in parts if part.refusal]
+    rankings = {v.slug: r for v in refused if (r := ranking_of(v)) is not None}
+    said = [_said(part, rankings) for part in parts]
     section = Section(
         anchor=slug,
         title=str(results.study["name"]),
         question=str(results.study["question"]),
-        blocks=study_blocks(results, views, sentences or [*map(ranking_sentence, rankings)]),
-        topics=tuple(_topic(part) for part in parts),
+        blocks=study_blocks(results, views, [sentence for sentence in said if sentence]),
+        topics=tuple(
+            topic(part.view, colours, first=f"{capitalised(part.refusal)}.")
+            if part.refusal
+            else _topic(part)
+            for part in parts
+        ),
     )
-    return section, _findings(results, parts, rankings)
+    by_cell = study_findings(results, refused, list(rankings.values()))
+    return section, [*_findings(results, parts), *by_cell]
+
+
+def _said(part: Factorial, rankings: Mapping[str, Ranking]) -> str:
+    """The answer on one task: what factors did, or else which cell leads."""
+    if not part.refusal:
+        return _both_sentences(part)
+    ranking = rankings.get(part.view.slug)
+    return ranking_sentence(ranking) if ranking else ""
 
 
 def _topic(part: Factorial) -> Section:
     view = part.view
-    ranked = view.cells.sort_values(
-        "value", ascending=not view.scale.higher_is_better, kind="stable"
-    )
-    ends = ranked.index.isin([*ranked.index[:SHOWN], *ranked.index[-SHOWN:]])
-    some = ranked[ends | ranked["is_baseline"].astype(bool)]
-    caption = (
-        f"The {SHOWN} best and {SHOWN} worst of {len(ranked)} cells on {view.name}, and the "
-        "baseline; every row is in trials.csv"
-        if len(some) < len(ranked)
-        else ""
-    )
     drawn = (main_effects(part), shares(part), interactions(part), grid(part))
     pictures = tuple(picture for picture in drawn if picture is not None)
     walls = tuple(p for kind in ("region", "curve") if (p := wall(view, kind)) is not None)
-    blocks: list[Block] = []
-    if part.refusal:
-        blocks.append(Text(paragraphs=(f"{part.refusal[0].upper()}{part.refusal[1:]}.",)))
-    blocks.append(Figures(pictures=pictures))
-    blocks.append(cell_table(view, some, caption=caption))
-    blocks.append(Figures(pictures=walls))
-    return Section(anchor=view.slug, title=task_title(view), blocks=tuple(blocks))
+    blocks = (Figures(pictures=pictures), cell_table(view), Figures(pictures=walls))
+    return Section(anchor=view.slug, title=task_title(view), blocks=blocks)
 
 
 # Sentences
@@ -81,8 +84,6 @@ def _topic(part: Factorial) -> Section:
 
 def _both_sentences(part: Factorial) -> str:
     """What matters most on this task, and what depends on what."""
-    if part.terms.empty:
-        return ""
     return f"{_matters(part)} {_depends(part, place='There')}"
 
 
@@ -161,22 +162,18 @@ def _simple_effect(part: Factorial, change: tuple[str, str, str], at: tuple[str,
     means = scores.pivot_table(index=factor, columns="seed", values="score")
     pair = (means.loc[name].to_numpy(dtype=float) for name in (level, base))
     estimate = scaled(paired_difference(*pair), view.scale.factor)
-    digits = decimals([margin(estimate)], view.scale.most_decimals)
-    unit = f" {view.scale.difference}" if view.scale.difference else ""
-    value = number(estimate.value, digits, signed=True)
-    return f"{value}{unit} ({bounds(estimate, digits, signed=True)})"
+    return short_difference(estimate, view.scale)
 
 
-def _findings(
-    results: StudyResults, parts: Sequence[Factorial], rankings: Sequence[Ranking]
-) -> list[Finding]:
+def _findings(results: StudyResults, parts: Sequence[Factorial]) -> list[Finding]:
     """What matters and what depends on what, then the strongest main effect of each task."""
-    study = str(results.study["name"])
+    study = topic_of(results)
     found = []
     complete = [part for part in parts if not part.terms.empty]
     if complete:
         strongest = max(complete, key=_largest_share)
-        lines = tuple(_matters(part) for part in complete)
+        caution = (UNTUNED,) if is_untuned(results) else ()
+        lines = (*map(_matters, complete), *caution)
         figure = f"{strongest.view.slug}-shares"
         weight = max(float(np.nanmax(_strengths(part), initial=0)) for part in complete)
         found.append(
@@ -185,10 +182,6 @@ def _findings(
         found += _dependency_finding(study, complete)
     for part in complete:
         found += _main_effect_finding(study, part)
-    if not complete and rankings:
-        lines = tuple(map(ranking_sentence, rankings))
-        figure = f"{parts[0].view.slug}-main-effects"
-        found.append(Finding(topic=study, lines=lines, figure=figure, is_answer=True))
     return found
 
 

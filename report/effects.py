@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from report import estimates, power, resampling
+from report import effect_sizes, estimates, power, resampling
 from report.estimates import Floats
 from report.grids import (
     cell_label,
@@ -20,11 +20,14 @@ from report.grids import (
     task_of,
     trials_at,
 )
+from report.schema import FAILED
 from report.tables import StudyResults
 
 ALPHA: Final = 0.05  # family-wise, within one study, task and response
-FAILED: Final = ("failed", "timed_out", "out_of_memory")
 FLIP_SEED: Final = 5  # of the sign flips drawn where a grid has more seeds than can be enumerated
+RAISES, LOWERS, UNRESOLVED = "raises", "lowers", "no detectable effect"
+SAME: Final = "same on every seed"  # a difference without spread: no t interval, no t test
+UNTESTED: Final = "untested"  # fewer than two common seeds
 CONTRAST_COLUMNS: Final = (
     *("label", "value", "low", "high", "interval", "m", "p", "p_holm", "n"),
     *("sign_flip_p", "sign_flip_floor", "at_floor", "d_z", "hedges_g", "correlation"),
@@ -47,7 +50,8 @@ def scores(results: StudyResults, task: str) -> pd.DataFrame:
 def cell_table(results: StudyResults, task: str) -> pd.DataFrame:
     """Every cell: its mean score with a 95% t interval over seeds, and how its trials ended.
 
-    `n` counts the scores, which include those of diverged trials. `lr_at_edge`: the chosen rate
+    `n` counts the scores, which include those of diverged trials; `is_lost`: all of them are such,
+    so the cell is scored but never the best. `lr_at_edge`: the chosen rate
     is the first or last of the rates tried, so a better one may lie beyond.
     """
     grid = grid_of(results, task)
@@ -59,6 +63,8 @@ def cell_table(results: StudyResults, task: str) -> pd.DataFrame:
     )
     for name, among in (("diverged", ("diverged",)), ("failed", FAILED), ("missing", ("missing",))):
         frame[name] = np.isin(grid.statuses, among).sum(axis=1)
+    # Nothing finished: its mean is what the worst of the task is worth, and nobody's merit.
+    frame["is_lost"] = (frame["diverged"] > 0) & (frame["diverged"] == n)
     frame["is_baseline"] = np.arange(len(frame)) == grid.baseline_row
     tried = [_rates_tried(results, dict(zip(grid.factors, c, strict=True))) for c in grid.cells]
     frame["lr_at_edge"] = [
@@ -79,7 +85,9 @@ def contrasts(results: StudyResults, task: str) -> pd.DataFrame:
     """Each cell against the baseline cell, on their common seeds (METHODS S5).
 
     Intervals are at 1 - alpha/m, m the number of contrasts. `word` is "raises" or "lowers" where
-    the Holm-adjusted p is at most alpha and the interval lies on one side of zero.
+    the Holm-adjusted p is at most alpha and the interval lies on one side of zero. A difference
+    that is the same on every seed has no interval and claims no direction; its p is the floor
+    2/2^n of the sign flips, 1 where it is zero.
     """
     grid = grid_of(results, task)
     base = grid.baseline_row
@@ -95,6 +103,7 @@ def contrast_frame(named: pd.DataFrame, treated: Floats, control: Floats) -> pd.
     difference = estimates.differences(treated, control)
     value, low, high, n = estimates.t_interval(difference, confidence=1 - ALPHA / m)
     deviation = estimates.moments(difference)[2]
+    deviation = np.where(deviation == 0, np.nan, deviation)  # no spread says nothing of power
     p = estimates.paired_p(treated, control)
     p_holm = estimates.holm(p)
     floor = np.array([resampling.sign_flip_floor(int(count)) for count in n], float)
@@ -110,9 +119,9 @@ def contrast_frame(named: pd.DataFrame, treated: Floats, control: Floats) -> pd.
         sign_flip_p=resampling.sign_flip_p(difference, rng=np.random.default_rng(FLIP_SEED)),
         sign_flip_floor=floor,
         at_floor=floor > ALPHA / m,
-        d_z=estimates.cohen_dz(treated, control),
-        hedges_g=estimates.hedges_g(treated, control),
-        correlation=estimates.pairing_correlation(treated, control),
+        d_z=effect_sizes.cohen_dz(treated, control),
+        hedges_g=effect_sizes.hedges_g(treated, control),
+        correlation=effect_sizes.pairing_correlation(treated, control),
         detectable=power.smallest_detectable(deviation, n, ALPHA / m),
         seeds_for=power.seeds_needed(value, deviation, ALPHA / m),
         word=_words(p_holm, low, high),
@@ -123,9 +132,9 @@ def _words(p_holm: Floats, low: Floats, high: Floats) -> "pd.Series[str]":
     """The one rule of METHODS S5; no word may contradict the interval printed beside it."""
     resolved = p_holm <= ALPHA
     words = np.select(
-        [np.isnan(p_holm), resolved & (low > 0), resolved & (high < 0)],
-        ["untested", "raises", "lowers"],
-        "no detectable effect",
+        [np.isnan(p_holm), np.isnan(low), resolved & (low > 0), resolved & (high < 0)],
+        [UNTESTED, SAME, RAISES, LOWERS],
+        UNRESOLVED,
     )
     return pd.Series(words, dtype="str")
 

@@ -7,6 +7,7 @@ of several rows take arrays of shape (..., S) and reduce the last axis.
 
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite, isnan
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,11 @@ class Estimate:
     high: float
     n: int  # independent seeds behind it
     interval: str  # level and method, for instance "95% t"
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is the same on every seed, so that Student t has no interval for it."""
+        return self.n > 1 and isfinite(self.value) and isnan(self.low)
 
 
 def interval_name(confidence: float, method: str = "t") -> str:
@@ -55,12 +61,16 @@ def t_interval(
 ) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
     """Value, low, high and n of the mean over seeds: Student t, many rows at once.
 
+    Without spread there is no interval: t = 0/0 knows nothing of chance, and one of width zero
+    would claim certainty. Such bounds are NaN, as they are below two values.
+
     Args:
         responses: shape (..., S).
     """
     n, mean, deviation = moments(responses)
     with np.errstate(all="ignore"):
-        margin = special.stdtrit(n - 1, (1 + confidence) / 2) * deviation / np.sqrt(n)
+        spread = np.where(deviation == 0, np.nan, deviation)
+        margin = special.stdtrit(n - 1, (1 + confidence) / 2) * spread / np.sqrt(n)
         return mean, mean - margin, mean + margin, n
 
 
@@ -138,56 +148,6 @@ def _restored(adjusted: Floats, order: NDArray[np.intp], p: Floats) -> Floats:
     result = np.empty_like(p)
     result[order] = adjusted
     return np.where(np.isnan(p), np.nan, result)
-
-
-# Effect sizes
-
-
-def cohen_dz(treated: Floats, control: Floats) -> Floats:
-    """Mean difference over the standard deviation of the differences; NaN without spread."""
-    _, mean, deviation = moments(differences(treated, control))
-    return _ratio(mean, deviation)
-
-
-def hedges_g(treated: Floats, control: Floats) -> Floats:
-    """Difference in pooled standard deviations of the two arms, corrected for small n.
-
-    The correction is Hedges' exact one (1981), with 2n - 2 degrees of freedom.
-    """
-    treated, control = _on_common_seeds(treated, control)
-    n, mean_treated, deviation_treated = moments(treated)
-    _, mean_control, deviation_control = moments(control)
-    with np.errstate(all="ignore"):
-        pooled = np.sqrt((deviation_treated**2 + deviation_control**2) / 2)
-        freedom = 2.0 * n - 2
-        correction = np.exp(special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2))
-        return _ratio((mean_treated - mean_control) * correction, pooled * np.sqrt(freedom / 2))
-
-
-def pairing_correlation(treated: Floats, control: Floats) -> Floats:
-    """Pearson correlation of the two arms over seeds: what the pairing bought; NaN below three."""
-    treated, control = _on_common_seeds(treated, control)
-    n, mean_treated, deviation_treated = moments(treated)
-    _, mean_control, deviation_control = moments(control)
-    with np.errstate(all="ignore"):
-        products = (treated - mean_treated[..., None]) * (control - mean_control[..., None])
-        covariance = np.nansum(products, axis=-1) / (n - 1)
-        correlation = covariance / deviation_treated / deviation_control
-    spread = (deviation_treated > ROUNDING * np.abs(mean_treated)) & (
-        deviation_control > ROUNDING * np.abs(mean_control)
-    )
-    return np.where((n >= 3) & spread, np.clip(correlation, -1, 1), np.nan)[()]
-
-
-def _on_common_seeds(treated: Floats, control: Floats) -> tuple[Floats, Floats]:
-    treated, control = np.asarray(treated, float), np.asarray(control, float)
-    both = ~(np.isnan(treated) | np.isnan(control))
-    return np.where(both, treated, np.nan), np.where(both, control, np.nan)
-
-
-def _ratio(value: Floats, spread: Floats) -> Floats:
-    with np.errstate(all="ignore"):
-        return np.where(spread > 0, value / spread, np.nan)[()]
 
 
 # Shares and medians

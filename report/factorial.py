@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from report.figures import short, spread
+from report.axes import short
+from report.learning import spread
 from report.palette import CONTEXT, EDGE, INK, MUTED, SERIES
 
 

@@ -33,7 +33,7 @@ def cube_of(results: StudyResults, task: str) -> Floats:
     size = int(np.prod([len(levels) for levels in grid.factors.values()]))
     reason = ""
     if twins:
-        reason = _twin_reason(grid, twins[0])
+        reason = f"{_twin_reason(grid, twins[0])}{_balanced_without(grid)}"
     elif len(grid.cells) != size:
         reason = f"it has {len(grid.cells)} of the {size} combinations of its levels"
     elif grid.scores.shape[1] < 2:
@@ -54,6 +54,24 @@ def _twin_reason(grid: Grid, cell: tuple[str, ...]) -> str:
     twin = cell_label(dict(zip(grid.factors, grid.cells[grid.resolved[cell]], strict=True)))
     label = cell_label(dict(zip(grid.factors, cell, strict=True)))
     return f"{label!r} is the same network as {twin!r}"
+
+
+def _balanced_without(grid: Grid) -> str:
+    """The level without which no two cells are the same network, where one level does it.
+
+    Of several the one that takes the fewest cells with it; a grid of one factor is no grid.
+    """
+    found = []
+    for axis, (factor, levels) in enumerate(grid.factors.items()):
+        for level in levels:
+            rest = [row for cell, row in grid.resolved.items() if cell[axis] != level]
+            varied = [f for f, own in grid.factors.items() if len(own) > (2 if f == factor else 1)]
+            if len(varied) > 1 and len(rest) == len(set(rest)):
+                found.append((-len(rest), level_label(factor, level)))
+    if not found:
+        return ""
+    label = min(found)[1]
+    return f" (without {label} the grid is balanced: a study that leaves it out gets these effects)"
 
 
 def _hole_reason(grid: Grid) -> str:

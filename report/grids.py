@@ -174,7 +174,8 @@ def grid_of(results: StudyResults, task: str, response: str = "") -> Grid:
     where = rows["cell"].to_numpy(), column
     entry = task_of(results, task)
     scores[where] = scored(rows, entry, response or entry["response"])
-    statuses[where] = rows["status"].to_numpy(object)
+    overflown = np.isinf(rows[response or entry["response"]].to_numpy(float))
+    statuses[where] = rows["status"].mask(overflown, "diverged").to_numpy(object)
     first = {name: levels[0] for name, levels in factors.items()}
     baseline = _key({**first, **results.study["baseline"]}, factors)
     for axis, (name, levels) in enumerate(factors.items()):

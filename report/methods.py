@@ -22,15 +22,21 @@ reach zero. Everything else is reported as not distinguishable, with the smalles
 this many seeds finds with power .8; where that exceeds what matters (the margin of the study's \
 claim, or else 2 percentage points of accuracy or 0.05 of R²) the sentence says underpowered. The \
 lead over the runner-up is exploratory, Bonferroni over all rivals.
-Sign-flip p values are exact over all 2ⁿ flips up to 16 seeds; n = 5 cannot reach .05.
+Sign-flip p values are exact over all 2ⁿ flips up to 16 seeds; n = 5 cannot reach .05. A \
+difference that is the same on every seed has no spread, so no t interval and no t test: it is \
+shown without an interval, its p is the sign flips' floor 2/2ⁿ, and no direction is claimed.
 Claims have a margin of their own, written down before the first run, and the same care: an \
 advantage is a paired difference, its interval at 1 − .05/m over the study's claims on one task \
-and response. Equal to the last bit over all seeds, it counts only where 2/2ⁿ is below .05/m.
+and response. The same on every seed, it has no interval and counts only where 2/2ⁿ is at most \
+.05/m.
 Diverged trials are data: each counts as the worse of the constant predictor and the worst \
-finished trial of its task. Failed and missing trials are counted, never imputed; a grid with \
+finished trial of its task; a cell of which every trial diverged is never called the best. Failed \
+and missing trials are counted, never imputed; a grid with \
 such holes gets no analysis of variance.
 Crossed studies are decomposed with the seed as block; shares of variance are corrected for noise, \
-(SS − df MS error) / total, and reported for factors, not as contrasts of a hundred cells.
+(SS − df MS error) / total, and reported for factors, not as contrasts of a hundred cells. A grid \
+that allows no such decomposition is reported cell by cell; of more than 30 contrasts those that \
+depart from the baseline in one factor are shown, and the best cell, all of them being one family.
 Times are medians with order-statistic intervals; ratios are medians over samples paired by \
 round. An A/A pair, the same workload timed twice, gives the noise floor of the machine.
 """

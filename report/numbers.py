@@ -1,12 +1,13 @@
 """Numbers as readers want them: units, true minus signs, and the digits that intervals support."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from report.estimates import Estimate
 
 MOST_DECIMALS = 12  # of a difference that is tiny and yet resolved
+HUGE = 1e9  # from here on a number has an exponent
 NOTHING = "–"  # stands for a number that does not exist
 
 
@@ -77,6 +78,8 @@ def number(value: float, digits: int, *, signed: bool = False) -> str:
     """A number with a true minus sign; no minus on what rounds to zero."""
     if not math.isfinite(value):
         return NOTHING
+    if abs(value) >= HUGE:
+        return f"{'−' if value < 0 else '+' if signed else ''}{abs(value):.2e}"
     text = f"{abs(value):.{digits}f}"
     zero = float(text) == 0
     sign = "" if zero else ("−" if value < 0 else ("+" if signed else ""))
@@ -89,6 +92,11 @@ def bounds(estimate: Estimate, digits: int, *, signed: bool = False) -> str:
         return NOTHING
     low, high = (number(x, digits, signed=signed) for x in (estimate.low, estimate.high))
     return f"{low} to {high}"
+
+
+def capitalised(text: str) -> str:
+    """A sentence's first word in capitals, all else as it is: `Test R²`."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def p_value(p: float) -> str:
@@ -104,6 +112,13 @@ def p_value(p: float) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """`1 trial`, `2 trials`, `1,200 trials`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def seeds_text(numbers: Iterable[float]) -> str:
+    """`n = 10 seeds`, or the range where cells differ."""
+    known = [int(n) for n in numbers if math.isfinite(n)] or [0]
+    low, high = min(known), max(known)
+    return f"n = {counted(high, 'seed')}" if low == high else f"n = {low} to {high} seeds"
 
 
 def listed(names: Sequence[str]) -> str:

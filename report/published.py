@@ -80,7 +80,8 @@ def _known(results: StudyResults, entry: Mapping[str, Any]) -> Known:
     examples = (tasks[task].get("examples") or {}).get("test", 0)
     floor = noise_floor(mean(values), examples) if response == "test_accuracy" else 0.0
     allowed = max(tolerance(values, spread, measured.n), floor)
-    agrees = abs(measured.value - mean(values)) <= allowed
+    finished = known.diverged < measured.n  # else nothing was measured, only scored as the worst
+    agrees = finished and abs(measured.value - mean(values)) <= allowed
     return replace(known, tolerance=allowed, verdict=WITHIN if agrees else OUTSIDE)
 
 

@@ -13,6 +13,7 @@ FACTORS: Final = (
     *("norm", "regularisation", "loss", "minibatch", "train_size", "schedule", "augmentation"),
 )
 STATUSES: Final = ("finished", "diverged", "failed", "timed_out", "out_of_memory")
+FAILED: Final = ("failed", "timed_out", "out_of_memory")  # did not end by themselves
 STAGES: Final = ("tuning", "final")
 REMEDY: Final = "remove it and run `make ablations`, which writes it again"
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from report.figures import short
+from report.axes import padded, short
 from report.palette import CONTEXT, EDGE, GRID, MUTED, PAPER, SERIES
 
 LEFT, BOTTOM, TOP = 0.62, 0.36, 0.05  # inches around all panels
@@ -119,8 +119,7 @@ def _window(rates: pd.DataFrame) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
     high = min(high, low + 4 * (float(values.median()) - low) + 1e-9)
-    room = 0.12 * (high - low) or 1.0
-    return low - room, high + room
+    return padded(low, high, 0.12)
 
 
 def _strokes(

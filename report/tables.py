@@ -1,7 +1,7 @@
 """A results folder, read and checked: what every number of the report comes from."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from report.files import existing, read_json, read_table
+from report.reasons import read_reasons
 from report.schema import (
     CURVES,
     PICTURES,
@@ -41,6 +42,8 @@ class StudyResults:
     pictures: pd.DataFrame
     points: pd.DataFrame
     stacks: pd.DataFrame
+    folder: Path = Path()  # that they were read from
+    reasons: Mapping[str, str] = field(default_factory=dict)  # why trials failed, by trial
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +107,7 @@ def _read_study(folder: Path) -> StudyResults:
         read_table(folder / "pictures.csv", PICTURES).astype({"trial": "category"}),
         read_table(folder / "points.csv", POINTS),
         read_table(folder / "stacks.csv", STACKS),
+        folder,
     )
     _check_trials(folder / "trials.csv", results)
     expected = {trial["trial"] for trial in study["trials"]}
@@ -113,7 +117,7 @@ def _read_study(folder: Path) -> StudyResults:
         raise TableError(
             f"{folder / 'curves.csv'}: a trial has two rows for the same step; {REMEDY}"
         )
-    return results
+    return replace(results, reasons=read_reasons(folder, results.trials))
 
 
 def _check_trials(path: Path, results: StudyResults) -> None:

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from report.anchors import slugs
+from report.axes import WIDE
 from report.document import Block, Details, Figures, Finding, Picture, Section, Table, Text
 from report.drawing import draw
-from report.figures import plot_speeds
+from report.forests import plot_speeds
 from report.frames import records
 from report.numbers import counted, listed, number
 from report.throughput import relative_times
-from report.views import slugs
-from report.wall_pictures import WIDE
 
 
 def throughput_section(timings: pd.DataFrame) -> tuple[Section | None, list[Finding]]:

@@ -1,7 +1,6 @@
 """One study on one task as a reader sees it: display units, names, and who leads."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +8,18 @@ import numpy as np
 import pandas as pd
 
 from report import effects
-from report.estimates import Estimate, interval_name, paired_difference
+from report.axes import LONGEST_LABEL
+from report.estimates import Estimate, interval_name
 from report.frames import records
-from report.grids import level_label
-from report.numbers import Scale, scale_of, scaled
+from report.grids import grid_of, level_label
+from report.numbers import Scale, scale_of
 from report.palette import SERIES, colours_of
-from report.prose import ALPHA, Contrast, Ranking
+from report.prose import Contrast
 from report.schema import TRIALS, TableError
 from report.tables import StudyResults
 
 ESTIMATES = ("value", "low", "high")
-RESERVED = ("findings", "claims", "known", "run", "throughput", "methods", "provenance")
+MOST_CONTRASTS = 30  # that a forest and a table show; of more, a stated choice
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -62,9 +62,43 @@ class TaskView:
         return [str(label) for label in self.cells["label"]]
 
     @property
+    def ranked(self) -> pd.DataFrame:
+        """The cells, best mean first, then those all of whose trials diverged, then the empty."""
+        mean = self.cells["value"]
+        place = np.select([mean.isna(), self.cells["is_lost"]], [2, 1], 0)
+        order = np.lexsort((-mean if self.scale.higher_is_better else mean, place))
+        return self.cells.iloc[order]
+
+    @property
+    def brief(self) -> dict[str, str]:
+        """What a figure calls each cell: its label or, where labels are too long, its departure."""
+        if max(map(len, self.labels), default=0) <= LONGEST_LABEL:
+            return {label: label for label in self.labels}
+        base = grid_of(self.results, self.name).baseline
+        own = zip(self.labels, records(self.cells), strict=True)
+        names = {label: _departure(cell, self.factors, base) for label, cell in own}
+        alike = len(set(names.values())) < len(names)
+        return {label: label for label in names} if alike else names
+
+    @property
+    def brief_words(self) -> str:
+        """What such names leave out, for a caption; nothing where they leave out nothing."""
+        if self.brief.get(self.baseline, self.baseline) == self.baseline:
+            return ""
+        return f" Names say what differs from the baseline, {self.baseline}."
+
+    @property
     def complete(self) -> bool:
         """Whether every final trial of the task finished or diverged."""
         return not int(self.cells[["failed", "missing"]].to_numpy().sum())
+
+
+def _departure(cell: dict[str, Any], factors: Sequence[str], base: Sequence[str]) -> str:
+    """The levels in which a cell departs from the baseline."""
+    if cell["is_baseline"]:
+        return "baseline"
+    levels = zip(factors, base, strict=True)
+    return ", ".join(level_label(f, cell[f]) for f, level in levels if cell[f] != level)
 
 
 def view_of(results: StudyResults, task: dict[str, Any], slug: str) -> TaskView:
@@ -88,7 +122,9 @@ def view_of(results: StudyResults, task: dict[str, Any], slug: str) -> TaskView:
         slug=slug,
         scale=scale,
         cells=cells,
-        contrasts=contrasts.assign(resolved=contrasts["word"].isin(["raises", "lowers"])),
+        contrasts=contrasts.assign(
+            resolved=contrasts["word"].isin([effects.RAISES, effects.LOWERS])
+        ),
         baseline=str(base.iloc[0]) if len(base) else "",
     )
 
@@ -107,9 +143,34 @@ def in_units(frame: pd.DataFrame, scale: Scale, *more: str) -> pd.DataFrame:
     return frame.assign(**{column: frame[column] * scale.factor for column in columns})
 
 
-def contrasts_of(view: TaskView) -> tuple[Contrast, ...]:
-    """The contrasts of a view as values that sentences take."""
-    return tuple(contrast_of(row, view.matters) for row in records(view.contrasts))
+def contrasts_of(view: TaskView, frame: pd.DataFrame | None = None) -> tuple[Contrast, ...]:
+    """The contrasts of a view, or some rows of them, as values that sentences take."""
+    rows = records(view.contrasts if frame is None else frame)
+    return tuple(contrast_of(row, view.matters) for row in rows)
+
+
+def shown_contrasts(view: TaskView, *, most: int = MOST_CONTRASTS) -> pd.DataFrame:
+    """Every contrast; of more than `most`, those that depart in one factor, and the best cell."""
+    if len(view.contrasts) <= most:
+        return view.contrasts
+    grid = grid_of(view.results, view.name)
+    near = {
+        row
+        for cell, row in grid.resolved.items()
+        if sum(a != b for a, b in zip(cell, grid.baseline, strict=True)) == 1
+    }
+    rows = [row for row in range(len(grid.cells)) if row != grid.baseline_row]
+    best = view.contrasts["label"] == view.ranked["label"].iloc[0]
+    shown: pd.DataFrame = view.contrasts[np.isin(rows, list(near)) | best]
+    return shown
+
+
+def chosen_words(view: TaskView) -> str:
+    """By what rule some contrasts of many are shown."""
+    return (
+        f"Of {len(view.contrasts)} comparisons those that depart from the baseline in one factor, "
+        "and the best cell; effects.csv has all."
+    )
 
 
 def contrast_of(row: dict[str, Any], matters: float) -> Contrast:
@@ -137,38 +198,6 @@ def _is_about(claim: object, task: dict[str, Any]) -> bool:
     return same and claim.get("task") == task["name"] and claim["by"] != 0
 
 
-def ranking_of(view: TaskView) -> Ranking | None:
-    """Who leads on this task; None where no cell has a value."""
-    known = view.cells[np.isfinite(view.cells["value"])]
-    if known.empty:
-        return None
-    order = known.sort_values("value", ascending=not view.scale.higher_is_better, kind="stable")
-    best = order.iloc[0]
-    runner_up = str(order.iloc[1]["label"]) if len(order) > 1 else ""
-    return Ranking(
-        task=view.name,
-        scale=view.scale,
-        baseline=view.baseline,
-        best=str(best["label"]),
-        level=estimate_of(records(order)[0]),
-        contrasts=contrasts_of(view),
-        runner_up=runner_up,
-        lead=_lead(view, str(best["label"]), runner_up) if runner_up else None,
-    )
-
-
-def _lead(view: TaskView, best: str, runner_up: str) -> Estimate:
-    """Best minus runner-up; Bonferroni over all rivals, because the best was chosen by looking."""
-    scores = spoken(effects.scores(view.results, view.name), view.factors)
-    rivals = max(len(view.cells) - 1, 1)
-    pair = [scores[scores["label"] == x].set_index("seed")["score"] for x in (best, runner_up)]
-    first, second = pair[0].align(pair[1], join="inner")
-    difference = paired_difference(
-        first.to_numpy(dtype=float), second.to_numpy(dtype=float), confidence=1 - ALPHA / rivals
-    )
-    return scaled(difference, view.scale.factor)
-
-
 def study_colours(views: Sequence[TaskView]) -> dict[str, str]:
     """A colour for every label, the same in all figures of a study.
 
@@ -182,40 +211,11 @@ def study_colours(views: Sequence[TaskView]) -> dict[str, str]:
     weights = dict.fromkeys(labels, 0.0)
     for view in views:
         largest = view.contrasts["value"].abs().max()
-        for row in records(view.contrasts):
+        for row in records(shown_contrasts(view)):
             share = abs(row["value"]) / largest if largest > 0 else 0.0
             weights[str(row["label"])] += share if np.isfinite(share) else 0.0
     for view in views:
-        known = view.cells[np.isfinite(view.cells["value"])]
-        ranked = known.sort_values("value", ascending=not view.scale.higher_is_better)
-        if len(ranked):
-            weights[str(ranked.iloc[0]["label"])] += len(views)
+        if len(view.ranked):
+            weights[str(view.ranked["label"].iloc[0])] += len(views)
     shown = sorted(labels, key=lambda label: -weights[label])[: len(SERIES)]
     return colours_of(labels, baseline=baseline, shown=shown)
-
-
-def slugs(names: Iterable[str]) -> list[str]:
-    """A name for files and anchors for each name: plain letters, never two alike."""
-    taken: list[str] = []
-    for name in names:
-        plain = re.sub(r"[^a-z0-9]+", "-", str(name).lower())[:40].strip("-") or "unnamed"
-        slug, count = plain, 2
-        while slug in taken:
-            slug, count = f"{plain}-{count}", count + 1
-        taken.append(slug)
-    return taken
-
-
-def study_slugs(studies: Sequence[StudyResults]) -> list[str]:
-    """The anchor of every study, apart from those of the report's own sections."""
-    names = slugs(results.study["name"] for results in studies)
-    return [f"study-{name}" if name in RESERVED else name for name in names]
-
-
-def contrasts_picture(results: StudyResults, slug: str, task: str, response: str) -> str:
-    """The name of the figure, drawn or not, of the contrasts in one response; "" for no such."""
-    tasks = results.study["tasks"]
-    places = zip(tasks, slugs(entry["name"] for entry in tasks), strict=True)
-    drawn = {(entry["name"], entry["response"]): place for entry, place in places}
-    place = drawn.get((task, response))
-    return f"{slug}-{place}-contrasts" if place else ""

@@ -7,14 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from report import walls
+from report.axes import LONGEST_LABEL, WIDE
 from report.document import Picture
 from report.drawing import draw
-from report.figures import LONGEST_LABEL
 from report.frames import records
-from report.numbers import listed, number
+from report.numbers import counted, listed, number
+from report.tiles import PictureError, Tile, read_classes, read_range, read_values
 from report.views import TaskView
 
-WIDE = 9.4  # inches
 MOST_TILES = 21
 
 
@@ -46,7 +46,7 @@ def wall(view: TaskView, kind: str) -> Picture | None:
         walls.plot_confusions(ax, tiles, columns=columns, size=size)
     title, alt, caption = _WALL_WORDS[kind]
     names = listed([tile.title for tile in tiles[:6]]) + (" and more" if len(tiles) > 6 else "")
-    whole = len(tiles) == len(view.cells)
+    absent = len(_shown_cells(view, kind)) - len(tiles)
     return Picture(
         drawing=draw(figure, f"{view.slug}-{_WALL_NAMES[kind]}"),
         title=f"{title}, {view.name}",
@@ -54,16 +54,14 @@ def wall(view: TaskView, kind: str) -> Picture | None:
         caption=(
             f"{caption} First seed of each cell (n = 1 network a tile), at the end of training; "
             f"above each, that network's own {view.scale.name}. Framed in ink: the baseline."
-            + (
-                ""
-                if whole
-                else " Of all cells the three best, the baseline and the two worst, best first."
-            )
+            + (f" Without a picture: {counted(absent, 'cell')}." if absent else "")
+            + (view.brief_words if len(view.cells) <= most_tiles(kind) else _CHOICE)
         ),
         wide=True,
     )
 
 
+_CHOICE = " Of all cells the three best, the baseline and the two worst, best first."
 _WALL_NAMES = {"region": "regions", "curve": "fits", "confusion": "mistakes"}
 _WALL_WORDS = {
     "region": (
@@ -85,7 +83,7 @@ _WALL_WORDS = {
 }
 
 
-def _tiles(view: TaskView, kind: str) -> list[walls.Tile]:
+def _tiles(view: TaskView, kind: str) -> list[Tile]:
     """The last picture of every cell that has one, in the order of the study."""
     pictures = view.results.pictures[view.results.pictures["kind"] == kind]
     if pictures.empty:
@@ -102,8 +100,8 @@ def _tiles(view: TaskView, kind: str) -> list[walls.Tile]:
             own = own[own[factor] == cell[factor]]
         if not own.empty:
             row = records(own)[0]
-            short = len(view.factors) < 3 or "rank" not in cell
-            title = str(cell["label"] if short else cell["rank"])
+            ranked = "rank" in cell and len(view.factors) > 2
+            title = str(cell["rank"]) if ranked else view.brief[str(cell["label"])]
             tiles.append(_tile(view, row, title, baseline=bool(cell["is_baseline"])))
     return tiles
 
@@ -112,8 +110,7 @@ def _shown_cells(view: TaskView, kind: str) -> pd.DataFrame:
     """All cells, or where that is too many (or matrices) the baseline, the best and the worst."""
     if len(view.cells) <= most_tiles(kind):
         return view.cells
-    ascending = not view.scale.higher_is_better
-    ranked = view.cells.sort_values("value", ascending=ascending, kind="stable")
+    ranked = view.ranked
     ranks = [f"rank {place} of {len(ranked)}" for place in range(1, len(ranked) + 1)]
     keep = ranked.index.isin([*ranked.index[:3], *ranked.index[-2:]])
     return ranked.assign(rank=ranks)[keep | ranked["is_baseline"].astype(bool)]
@@ -124,14 +121,26 @@ def most_tiles(kind: str) -> int:
     return 12 if kind == "confusion" else MOST_TILES
 
 
-def _tile(view: TaskView, row: dict[str, Any], label: str, *, baseline: bool) -> walls.Tile:
+def _tile(view: TaskView, row: dict[str, Any], label: str, *, baseline: bool) -> Tile:
+    """One row of pictures.csv as a tile.
+
+    Raises:
+        PictureError: the row does not hold a picture; the message names the file and the trial.
+    """
     reached = float(row[str(view.task["response"])]) * view.scale.factor
     note = f"{number(reached, 1 if view.scale.unit else 2)}{view.scale.unit}"
-    return walls.Tile(
-        title=label,
-        note=note if np.isfinite(reached) else str(row["status"]),
-        values=walls.read_values(str(row["values"]), str(row["shape"])),
-        bounds=walls.read_range(str(row["range"])),
-        classes=int(row["classes"]) if np.isfinite(row["classes"]) else 0,
-        baseline=baseline,
-    )
+    try:
+        values = read_values(str(row["values"]), str(row["shape"]))
+        return Tile(
+            title=label,
+            note=note if np.isfinite(reached) else str(row["status"]),
+            values=values,
+            bounds=read_range(str(row["range"])),
+            classes=read_classes(float(row["classes"]), str(row["kind"]), values),
+            baseline=baseline,
+        )
+    except PictureError as error:
+        raise PictureError(
+            f"{view.results.folder / 'pictures.csv'}: study {view.results.study['name']!r}, "
+            f"trial {str(row['trial'])[:200]!r}: {error}"
+        ) from error

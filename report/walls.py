@@ -3,9 +3,7 @@
 A wall is one `Axes` tiled with pictures of equal size, so that a page of them stays light.
 """
 
-import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,62 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from report.figures import BLUES, short
+from report.axes import short
+from report.heat_maps import BLUES
 from report.palette import CLASSES, EDGE, INK, MUTED, SERIES
+from report.tiles import Tile
 
 GAP = 0.12  # between tiles, as a share of a tile's width
 HEAD = 0.30  # room above a tile for its two lines of text, likewise
-
-
-_REMEDY = "; delete pictures.csv and run `make ablations`, which writes it again"
-
-
-class PictureError(ValueError):
-    """A row of pictures.csv that does not hold the picture it announces."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One picture of a wall with the two lines above it."""
-
-    title: str
-    note: str  # for instance the response reached
-    values: np.ndarray  # (H, W) bytes
-    bounds: tuple[float, float, float, float]  # as in the column `range`
-    classes: int  # 0 for a fitted curve
-    baseline: bool = False
-
-
-def read_values(values: str, shape: str) -> np.ndarray:
-    """The bytes of one picture, shape (H, W).
-
-    Raises:
-        PictureError: the text is not base64, or holds another number of bytes than `shape` says.
-    """
-    try:
-        height, width = (int(side) for side in shape.split("x"))
-        raw = np.frombuffer(base64.b64decode(values, validate=True), dtype=np.uint8)
-        return raw.reshape(height, width)
-    except ValueError as error:
-        raise PictureError(f"a picture of shape {shape[:20]!r} cannot be read{_REMEDY}") from error
-
-
-def read_range(text: str) -> tuple[float, float, float, float]:
-    """The four numbers of the column `range`; a confusion matrix has two, which mean nothing.
-
-    Raises:
-        PictureError: these are not two or four numbers.
-    """
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    match numbers:
-        case [left, right, low, high] if right > left and high > low:
-            return left, right, low, high
-        case [_, _]:
-            return 0.0, 1.0, 0.0, 1.0
-    raise PictureError(f"a picture has the range {text[:40]!r}, not four numbers{_REMEDY}")
 
 
 def wall_size(

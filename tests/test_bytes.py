@@ -24,7 +24,7 @@ from ablations.levels import (
     REGULARISERS,
 )
 from ablations.streams import Streams
-from ablations.training import CHUNK, train
+from ablations.training import EXAMPLES, train
 
 SEEDS = range(8)
 RATES = tuple(0.001 * 2**k for k in range(8))  # 8 seeds at 8 rates: 64 trials
@@ -116,7 +116,7 @@ TINY = {
     "one left over": ("wave", {**SMALL, "points": 8}, {"width": 2, "minibatch": 7, "depth": 1}),
     "one left over by the chunks of an evaluation": (
         "wave",
-        {**SMALL, "validation_points": CHUNK + 1},
+        {**SMALL, "validation_points": EXAMPLES + 1},
         {"width": 1, "depth": 1},
     ),
     "one to validate": ("spiral", {**SMALL, "validation_points": 1}, {"width": 1, "loss": "bce"}),

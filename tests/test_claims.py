@@ -19,7 +19,7 @@ from test_effects import study
 from report import published
 from report.__main__ import main
 from report.cells import NamingError, level_of
-from report.claims import decide, judge
+from report.claims import judge
 from report.claims_section import (
     claims_section,
     command,
@@ -33,6 +33,7 @@ from report.factors import main_effects
 from report.published import known_results, noise_floor, tolerance
 from report.published_section import published_section
 from report.tables import read_results
+from report.verdicts import decide
 
 FOUR = np.array([0.10, 0.12, 0.14, 0.16])  # mean .13, interval at 95% .088917 to .171083
 ONE = {"activation": ("relu", "identity")}
@@ -128,6 +129,16 @@ def test_seeds_that_agree_to_the_last_bit_count_from_the_sign_flip_floor_on(m, e
     assert decide(np.full(enough, 0.2), 0.1, m=m).verdict == "supported"
 
 
+def test_seeds_that_agree_have_no_interval_whatever_the_verdict():
+    for n in (3, 10):
+        estimate = decide(np.full(n, 0.2), 0.1).estimate
+        assert (estimate.value, estimate.is_constant) == (0.2, True)
+    assert decide(np.full(10, 0.2), 0.3).verdict == "contradicted"
+    assert decide(np.zeros(10), 0.1, is_equality=True).verdict == "supported"
+    at_margin = decide(np.full(10, 0.2), 0.2)
+    assert (at_margin.verdict, at_margin.seeds_needed) == ("unresolved", np.inf)
+
+
 @pytest.mark.parametrize(
     ("margin", "is_equality", "distance", "power"),
     [(0.10, False, 0.03, 0.8), (0.15, False, 0.02, 0.8), (0.15, True, 0.02, 0.9),
@@ -202,7 +213,7 @@ def test_falling_is_the_opposite_of_rising(numbers):
         for way in ("rises", "falls")
     )
     up, down = rises.decision.estimate, falls.decision.estimate
-    assert (up.value, up.low) == pytest.approx((-down.value, -down.high), abs=1e-12)
+    assert (up.value, up.low) == pytest.approx((-down.value, -down.high), abs=1e-12, nan_ok=True)
     opposite = {"supported": "contradicted", "contradicted": "supported"}
     assert falls.verdict == opposite.get(rises.verdict, rises.verdict)
 
@@ -231,6 +242,18 @@ def test_diverged_trials_count_as_the_worst_and_are_told():
     [judgement] = judged(study(scores, ONE, statuses={1: "diverged"}), BEATS)
     assert judgement.decision.estimate.value == pytest.approx((0.9 - 0.25 + 0.3 + 0.6) / 3)
     assert "1 diverged trial counts as the worst." in particulars(judgement)
+
+
+def test_cells_of_which_every_trial_diverged_are_not_compared():
+    """Both are worth the worst of the task, which is no evidence that they are equal."""
+    results = study(np.full((3, 8), 0.5), {"activation": ("relu", "identity", "tanh")})
+    both = results.trials["activation"] != "tanh"
+    results.trials.loc[both, "status"] = "diverged"
+    results.trials.loc[both, "test_accuracy"] = np.nan
+    equal = {**BEATS, "equal_within": 0.01}
+    (judgement,) = judged(results, equal)
+    assert judgement.verdict == "untested"
+    assert judgement.decision.reason == "all 16 trials of the cells compared diverged"
 
 
 def test_a_seed_that_failed_on_one_side_is_left_out_of_both():
@@ -431,6 +454,15 @@ def test_a_published_value_is_within_or_outside():
     assert outside.tolerance == pytest.approx(0.0692820323)
     assert (outside.cell, outside.measured.n) == ("relu", 3)
     assert known(results, values=[0.42], cell={"activation": "identity"}).verdict == "within"
+
+
+def test_a_cell_that_always_diverged_agrees_with_no_publication():
+    """It is scored as the constant predictor, .25, which nothing measured."""
+    results = study([[0.5] * 3, [0.5] * 3], ONE)
+    results.trials.loc[results.trials["activation"] == "relu", "status"] = "diverged"
+    always = known(results, values=[0.25])
+    assert always.verdict == "outside"
+    assert (always.diverged, always.measured.value) == (3, 0.25)
 
 
 def test_an_accuracy_on_test_data_is_allowed_the_noise_of_its_test_set():

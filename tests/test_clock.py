@@ -17,6 +17,7 @@ from benchmarks.clock import (
     launch_overhead,
     shortest_sample,
     time_block,
+    time_hot_block,
     timer_overhead,
     waits_for_device,
     warm_up,
@@ -329,6 +330,14 @@ def test_sampling_of_a_noisy_workload_goes_on_to_its_cap():
     assert sum(sample.seconds for sample in meter.samples) == pytest.approx(0.1, rel=0.1)
 
 
+def test_a_workload_that_stutters_does_not_take_the_time_of_the_others():
+    """Samples of 60 ms: 30 of them would be six caps; 15 are three."""
+    machine = Machine()
+    meter = Meter(machine.works(always(60 * MS)), WarmUp(1, 10, 1, 0))
+    run_rounds([meter], machine, replace(ROUGH, cap=0.3))
+    assert len(meter.samples) == 15
+
+
 def test_sampling_stops_when_time_is_up():
     machine = Machine()
     meter = meter_of(machine, always(100 * US))
@@ -337,15 +346,29 @@ def test_sampling_stops_when_time_is_up():
     assert machine.time * 1e-9 < until + 0.003
 
 
-def test_each_sample_follows_an_untimed_call():
-    """The first call after another workload finds cold caches; it is not in the sample."""
+@pytest.mark.parametrize(("iterations", "untimed"), [(1, 2), (10, 3), (90, 30)])
+def test_a_third_of_a_sample_is_run_before_it_untimed(iterations, untimed):
+    """The first calls after another workload find cold caches; they are not in the sample."""
     machine = Machine()
-    previous = [None]
+    calls = []
+
+    def step():
+        machine.time += 900 * US if len(calls) < untimed else 100 * US
+        calls.append(1)
+
+    block = time_hot_block(machine.clock(), step, iterations)
+    assert len(calls) == untimed + iterations
+    assert block.seconds / iterations == pytest.approx(100e-6, rel=1e-3)
+
+
+def test_samples_in_rounds_are_hot():
+    machine = Machine()
+    recent = []
 
     def step_of(name):
         def step():
-            machine.time += 100 * US if previous[0] == name else 900 * US
-            previous[0] = name
+            machine.time += 100 * US if recent[-3:] == [name] * 3 else 900 * US
+            recent.append(name)
 
         return step
 

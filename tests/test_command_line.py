@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_running import read_rows, tables
+from test_running import failing_train, read_rows, tables
 from test_studyfile import (
     BAD,
     BAD_FILES,
@@ -26,12 +26,15 @@ from test_studyfile import (
     write_study,
     write_toml,
 )
+from test_tasks import write_image
 
-from ablations import running
-from ablations.__main__ import main
+from ablations import planning, running, workers
+from ablations.__main__ import main, parser
 from ablations.levels import FACTORS, TASKS
 from ablations.planning import show_seconds
 from ablations.studyfile import study_groups
+from ablations.tasks import TaskError
+from ablations.tasks.sources import load_source
 
 ROOT = Path(__file__).parents[1]
 
@@ -211,13 +214,43 @@ def test_missing_data_are_refused(tmp_path, command, monkeypatch):
         assert line.startswith(f"ablations: {tmp_path}/data/pets holds no images (")
 
 
-def test_costs_without_records_are_refused(tmp_path, command):
+def test_costs_trains_what_is_missing_and_writes_the_table(tmp_path, command, monkeypatch, capsys):
     write_study(tmp_path)
-    assert command("costs") == (
+    table = tmp_path / "costs.json"
+    monkeypatch.setattr(planning, "TABLE", table)
+
+    code, out, _ = command("costs", "--workers", "0")
+
+    assert code == 0
+    assert len(read_rows(tmp_path / "results" / "tiny")) == 8
+    written = json.loads(table.read_text())
+    assert (written["stacks"], written["measured"][:2]) == (4, "20")
+    assert all(price > 0 for price in written["seconds"].values())
+    assert [line.split()[:2] for line in out[-2:]] == [["tiny", "4"], ["all", "4"]]
+    usual = main(["costs", "--study", str(tmp_path / "study.toml"), "--workers", "0"])
+    assert usual == 0, "without --results it measures in a folder of its own"
+    assert sorted(tmp_path.glob("results*")) == [tmp_path / "results"]
+
+
+def test_costs_leaves_out_what_has_no_data(tmp_path, command, monkeypatch):
+    def refuse(spec):
+        raise TaskError(f"no {spec.name}")
+
+    monkeypatch.setattr(planning, "checksum", refuse)
+    write_study(tmp_path)
+    assert command("costs", "--workers", "0") == (
         2,
         [],
-        [f"ablations: {tmp_path}/results holds no records of these studies; run them first"],
+        [
+            "study 'tiny' is left out: no spiral",
+            "ablations: no study is left to measure; get the data or name other studies",
+        ],
     )
+
+
+def test_costs_measures_the_studies_made_for_it_and_the_others_stay_with_theirs():
+    assert parser().parse_args(["costs"]).study == "costs"
+    assert parser().parse_args(["run"]).study == "core"
 
 
 def test_an_error_of_the_program_is_not_taken_for_a_mistake(tmp_path, command, monkeypatch):
@@ -273,14 +306,99 @@ def test_a_run_says_how_it_ended_and_where(tmp_path, command):
     assert out == [f"8 trials: 8 finished in {tmp_path / 'results'}"]
 
 
-def test_a_run_with_a_failed_trial_is_exit_code_1(tmp_path, command):
-    write_study(tmp_path, {"fixed.train_size": 100})
-    code, out, err = command("run", "--workers", "0", "--quiet")
-    assert code == 1
-    assert out == [f"8 trials: 4 failed, 4 missing in {tmp_path / 'results'}"]
-    message = "TaskError: train_size 100 is more than the 24 training examples of 'spiral'"
-    assert sum(message in line for line in err) == 6  # two stacks, then their four trials
-    assert command("status")[0] == 1
+TUNING = "spiral/activation=relu/tuning/learning_rate={}/seed=1000".format
+CULPRITS = {TUNING(0.01), TUNING(0.1), "spiral/activation=tanh/final/seed=1"}
+STANDING = [
+    f"tiny: 3 trials failed ({TUNING(0.01)} and 2 more): ValueError: a bad day; mend the cause "
+    "before running again, else they fail again",
+    "tiny: 2 final trials wait for a learning rate, which the failed tuning trials of their cells "
+    "leave open",
+]
+
+
+def test_a_run_with_a_failed_trial_is_exit_code_1_and_says_what_failed_and_why(
+    tmp_path, command, monkeypatch
+):
+    write_study(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "train", failing_train(CULPRITS, ValueError("a bad\n day")))
+        code, out, err = command("run", "--workers", "0", "--quiet")
+
+    tally = "8 trials: 3 failed, 3 finished, 2 missing"
+    assert (code, out) == (1, [f"{tally} in {tmp_path / 'results'}", *STANDING])
+    assert sum("ValueError: a bad" in line for line in err) == 5  # two stacks, then their trials
+    assert command("status") == (1, [f"tiny: {tally}", *STANDING], [])
+    code, out, _ = command("plan", "--workers", "1")
+    assert code == 0
+    assert out[-3:-1] == STANDING
+    found = json.loads("\n".join(command("plan", "--json")[1]))
+    assert found["notes"] == STANDING
+    (row,) = found["rows"]
+    assert (row["done"], row["failed"], row["waiting"]) == (2, 3, 2)
+    assert row["seconds"] > 0
+
+    assert command("run", "--workers", "0", "--quiet")[0] == 0
+    assert command("status") == (0, ["tiny: 8 trials: 8 finished"], [])
+
+
+def test_rates_that_another_study_fails_to_choose_are_waited_for(tmp_path, command, monkeypatch):
+    write_study(tmp_path / "both", {"study.name": "rates"}, "a.toml")
+    borrowed = {"from": "rates", "by": "activation"}
+    write_study(tmp_path / "both", {"nuisance.learning_rate": borrowed}, "b.toml")
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "train", failing_train({TUNING(0.1)}, ValueError("a bad day")))
+        command("run", "--workers", "0", "--quiet", study="both")
+    _, out, _ = command("status", study="both")
+    assert out[0] == "rates: 8 trials: 5 finished, 1 failed, 2 missing"
+    assert out[3:] == [
+        "tiny: 4 trials: 2 finished, 2 missing",
+        "tiny: 2 final trials wait for a learning rate, which the failed tuning trials of study "
+        "'rates' leave open",
+    ]
+
+
+FOLDER = {
+    "study.tasks": ["imagefolder:pets"],
+    "task": {"imagefolder:pets": {"size": 4}},
+    "fixed": {"depth": 1, "width": 4, "steps": 2, "norm": "batch"},
+}
+FOLDER_MISFITS = {
+    "more than there are": (
+        {"fixed.train_size": 13},
+        "train_size 13 is more than the 12 training examples; give at most 12, or 'all', or leave "
+        "the task out",
+    ),
+    "one left over": (
+        {"fixed.minibatch": 11},
+        "batch norm has no variance in a minibatch of 1, and 12 training examples in minibatches "
+        "of 11 leave 1 over; choose another minibatch or train_size, or layer norm, or leave the "
+        "task out",
+    ),
+    "one left over at a level": (
+        {"factors": {"norm": ["none", "batch"]}, "fixed": {"depth": 1, "minibatch": 11}},
+        "batch norm has no variance in a minibatch of 1, and 12 training examples in minibatches "
+        "of 11 leave 1 over; choose another minibatch or train_size, or layer norm, or skip the "
+        'level with [task."imagefolder:pets"] skip = { factor = [...] }',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOLDER_MISFITS)
+def test_cells_that_do_not_fit_a_folder_are_refused_before_anything_is_trained(
+    tmp_path, command, monkeypatch, case
+):
+    monkeypatch.setenv("ABLATIONS_DATA", str(tmp_path / "data"))
+    for n in range(20):
+        write_image(tmp_path / "data" / "pets" / ("cat", "dog")[n % 2] / f"{n}.png", shade=n)
+    load_source.cache_clear()
+    changes, message = FOLDER_MISFITS[case]
+    path = write_study(tmp_path, {**FOLDER, **changes})
+    for name in ("run", "plan"):
+        assert command(name) == (2, [], [f"ablations: {path}: task 'imagefolder:pets': {message}"])
+    assert not (tmp_path / "results").exists()
+    write_study(tmp_path, FOLDER)
+    assert command("plan")[0] == 0
+    load_source.cache_clear()
 
 
 def test_an_interrupted_run_is_exit_code_130_and_says_how_to_go_on(tmp_path, command, monkeypatch):
@@ -336,6 +454,8 @@ def test_the_list_names_every_task_factor_level_and_study(capsys):
     for group, files in study_groups().items():
         for file in files:
             assert f"{group}/{file.stem}" in said
+    assert "split = [0.6, 0.2, 0.2]" in said
+    assert 'split = "none"' in said
 
 
 def test_the_plan_counts_what_is_there_and_what_is_not(tmp_path, command):
@@ -352,7 +472,8 @@ def test_the_plan_counts_what_is_there_and_what_is_not(tmp_path, command):
     assert found["seconds"] > row["seconds"] / found["workers"]
 
     command("run", "--workers", "0")
-    next((tmp_path / "results").rglob("records/*/*.json")).unlink()
+    records = (tmp_path / "results").rglob("records/*/*.json")
+    next(path for path in records if '"stage":"final"' in path.read_text()).unlink()
     (row,) = json.loads("\n".join(command("plan", "--json")[1]))["rows"]
     assert row["done"] == 6
     command("run", "--workers", "0")

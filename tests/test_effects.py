@@ -1,6 +1,7 @@
 """What each factor did, checked against statsmodels, tables done by hand, and simulation."""
 
 import math
+import re
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
@@ -246,6 +247,16 @@ def test_diverged_trials_are_counted_and_scored():
     assert table["value"][1] == pytest.approx((0.25 + 0.6) / 2)
 
 
+def test_a_cell_is_lost_when_none_of_its_trials_finished():
+    """An infinite response has diverged too; a trial that failed says nothing either way."""
+    values = [[0.9, 0.8], [np.inf, np.inf], [np.inf, 0.4]]
+    table = effects.cell_table(study(values, ONE), "spiral")
+    assert table["diverged"].tolist() == [0, 2, 1]
+    assert table["is_lost"].tolist() == [False, True, False]
+    failed = study([[0.9], [0.8], [0.7]], ONE, statuses={0: "failed", 1: "missing", 2: "diverged"})
+    assert effects.cell_table(failed, "spiral")["is_lost"].tolist() == [False, False, True]
+
+
 def test_a_rate_at_the_edge_is_flagged_only_after_tuning():
     tuning = {((level,), rate): [1.0] for level in ONE["activation"] for rate in (0.1, 0.2, 0.3)}
     values = np.full((3, 2), 0.5)
@@ -304,13 +315,24 @@ def test_one_seed_is_untested():
 
 
 def test_three_equal_differences_are_no_evidence():
-    """One test example more for each of three seeds: an interval without width, but p = 2/2^3."""
+    """One test example more for each of three seeds: no interval, no power, and p = 2/2^3."""
     values = np.array([[0.9, 0.8, 0.7], [0.9, 0.8, 0.7], [0.7, 0.8, 0.9]])
     values[1] += 1 / 60
     row = effects.contrasts(study(values, ONE), "spiral").iloc[0]
-    assert row["low"] > 0
-    assert row["p"] == 0.25
-    assert row["word"] == "no detectable effect"
+    assert np.isnan(row[["low", "high", "detectable", "seeds_for", "d_z"]].astype(float)).all()
+    assert row["p"] == row["sign_flip_floor"] == 0.25
+    assert row["word"] == "same on every seed"
+
+
+@pytest.mark.parametrize("seeds", [3, 10, 20])
+@pytest.mark.parametrize("shift", [0.0, 0.25, -0.25])
+def test_a_difference_without_spread_claims_no_direction_at_any_n(seeds, shift, rng):
+    control = rng.integers(1, 4, seeds) / 4
+    row = effects.contrasts(study([control, control + shift, control], ONE), "spiral").iloc[0]
+    assert row["word"] == "same on every seed"
+    assert row["value"] == shift
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert row["p"] == (1 if shift == 0 else 2 / 2**seeds)
 
 
 def test_the_baseline_need_not_be_the_first_level(rng):
@@ -339,7 +361,9 @@ def test_no_word_contradicts_its_interval_or_its_p(values):
             assert row.high < 0
         if row.word in ("raises", "lowers"):
             assert row.p_holm <= 0.05
-        if row.p_holm > 0.05:
+        if math.isnan(row.low):
+            assert row.word == "same on every seed"
+        elif row.p_holm > 0.05:
             assert row.word == "no detectable effect"
 
 
@@ -418,7 +442,7 @@ def test_interactions_of_a_hand_computed_table():
     assert table[["factor_a", "level_a", "factor_b", "level_b"]].values.tolist()[1] == [
         *("activation", "relu", "depth", "1")
     ]
-    assert (table["low"] == table["value"]).all()  # the same for every seed
+    assert table["low"].isna().all()  # the same for every seed, so without an interval
 
 
 def test_an_additive_grid_has_no_interaction(rng):
@@ -544,6 +568,27 @@ def test_a_grid_with_holes_is_refused_with_the_reason(function, given_, reason):
     assert reason in str(error.value)
     assert str(error.value).startswith("no effects averaged over the grid of 'made-up' on 'spiral'")
     assert str(error.value).endswith("; read the contrasts instead")
+
+
+DEEP = {"depth": ("0", "1", "2"), "activation": ("relu", "tanh")}
+AT_0 = {("0", "tanh"): ("0", "relu")}
+
+
+@pytest.mark.parametrize(
+    ("factors", "same_as", "remedy"),
+    [
+        (DEEP, AT_0, "without depth 0 the grid is balanced"),
+        ({**DEEP, "depth": ("0", "1")}, AT_0, None),  # one factor would be left
+        (DEEP, AT_0 | {("1", "tanh"): ("1", "relu")}, None),  # no one level does it
+    ],
+)
+def test_a_collapsed_grid_names_the_level_to_leave_out_if_one_will_do(factors, same_as, remedy):
+    shape = (*(len(levels) for levels in factors.values()), 4)
+    results = study(np.full(shape, 0.5), factors, same_as=same_as)
+    with pytest.raises(UnbalancedError) as error:
+        anova(results, "spiral")
+    said = re.findall(r"without .* the grid is balanced", str(error.value))
+    assert said == ([remedy] if remedy else [])
 
 
 def test_leave_one_out_is_refused_with_the_reason(rng):

@@ -15,7 +15,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
-from report import estimates, power, resampling, variation
+from report import effect_sizes, estimates, power, resampling, variation
 from report.estimates import Estimate
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}  # the bar of issue 5: oracles to 1e-10
@@ -89,8 +89,13 @@ def test_fewer_than_two_values_have_no_interval_and_no_p(responses, n):
     assert np.isnan(resampling.sign_flip_floor(n))
 
 
-def test_no_spread_is_an_interval_without_width():
-    assert estimates.mean_estimate(np.full(5, 0.1)) == Estimate(0.1, 0.1, 0.1, 5, "95% t")
+def test_without_spread_there_is_no_interval():
+    """t = 0/0: an interval of width zero would claim certainty."""
+    same = estimates.mean_estimate(np.full(5, 0.1))
+    assert (same.value, same.n, same.is_constant) == (0.1, 5, True)
+    assert np.isnan(bounds(same)).all()
+    for values in ([0.1], [], [0.1, 0.2], [np.nan, 0.1]):
+        assert not estimates.mean_estimate(np.array(values, float)).is_constant
 
 
 def test_a_constant_difference_knows_only_its_signs():
@@ -98,7 +103,7 @@ def test_a_constant_difference_knows_only_its_signs():
     treated, control = np.array([0.9, 0.7, 0.4]), np.array([0.8, 0.6, 0.3])
     assert estimates.paired_p(treated, control) == 0.25  # 2 / 2^3
     assert estimates.paired_p(control, control) == 1
-    assert np.isnan(estimates.cohen_dz(treated, control))
+    assert np.isnan(effect_sizes.cohen_dz(treated, control))
 
 
 def test_paired_arrays_must_list_the_same_seeds():
@@ -180,25 +185,25 @@ def test_sign_flips_of_rows_leave_out_what_is_missing(rng):
 def test_effect_sizes_of_a_hand_computed_table():
     """Differences 1, 2, 3: d_z = 2. Arms 2 4 6 and 1 2 3: pooled sd sqrt(2.5), J(4) = .797885."""
     treated, control = np.array([2.0, 4.0, 6.0]), np.array([1.0, 2.0, 3.0])
-    assert estimates.cohen_dz(treated, control) == pytest.approx(2)
+    assert effect_sizes.cohen_dz(treated, control) == pytest.approx(2)
     correction = math.gamma(2) / (math.sqrt(2) * math.gamma(1.5))
     assert correction == pytest.approx(0.7978845608)
     expected = correction * 2 / math.sqrt(2.5)
-    assert estimates.hedges_g(treated, control) == pytest.approx(expected, rel=1e-12)
+    assert effect_sizes.hedges_g(treated, control) == pytest.approx(expected, rel=1e-12)
 
 
 def test_hedges_g_is_unbiased(rng):
     """Its mean over 20,000 samples of n = 4 with a true effect of 1 is 1 within 3 s.e."""
     treated, control = rng.normal(1, 1, (20_000, 4)), rng.normal(0, 1, (20_000, 4))
-    g = estimates.hedges_g(treated, control)
+    g = effect_sizes.hedges_g(treated, control)
     assert abs(g.mean() - 1) < 3 * g.std() / math.sqrt(len(g))
 
 
 def test_pairing_correlation_is_pearsons(arms):
     oracle = stats.pearsonr(*arms).statistic
-    np.testing.assert_allclose(estimates.pairing_correlation(*arms), oracle, **EXACT)
-    assert np.isnan(estimates.pairing_correlation(arms[0][:2], arms[1][:2]))
-    assert np.isnan(estimates.pairing_correlation(arms[0], np.full(10, 0.1)))
+    np.testing.assert_allclose(effect_sizes.pairing_correlation(*arms), oracle, **EXACT)
+    assert np.isnan(effect_sizes.pairing_correlation(arms[0][:2], arms[1][:2]))
+    assert np.isnan(effect_sizes.pairing_correlation(arms[0], np.full(10, 0.1)))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
@@ -422,7 +427,11 @@ def test_no_numbers_crash_the_estimates(arms, seed):
     assert np.isnan(flip) or (n >= 2 and resampling.sign_flip_floor(n) <= flip <= 1)
     for function in (estimates.paired_difference, estimates.probability_of_improvement):
         assert function(treated, control).n == n
-    for function in (estimates.cohen_dz, estimates.hedges_g, estimates.pairing_correlation):
+    for function in (
+        effect_sizes.cohen_dz,
+        effect_sizes.hedges_g,
+        effect_sizes.pairing_correlation,
+    ):
         function(treated, control)
     estimates.median_interval(treated)
     resampling.interquartile_mean([treated, control], rng=rng)

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from report import factorial, figures, sensitivity, walls
+from report import axes, factorial, forests, heat_maps, learning, sensitivity, tiles, walls
 from report.drawing import draw, house_style
 from report.palette import CONTEXT, INK, PAPER, SERIES, THEME, colours_of
 
@@ -50,7 +50,7 @@ def drawn_text(figure):
 
 def test_forest_plots_rank_by_value_and_grey_what_is_not_resolved():
     _, ax = sheet()
-    figures.plot_contrasts(ax, contrasts(), unit="percentage points", baseline="relu")
+    forests.plot_contrasts(ax, contrasts(), unit="percentage points", baseline="relu")
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["identity", "gelu", "tanh"]
     bars = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 2]
     assert [tuple(bar.get_xdata()) for bar in bars] == [(-10, -6), (-1, 2), (2, 6)]
@@ -63,7 +63,7 @@ def test_a_difference_that_dwarfs_the_others_is_an_arrow_with_its_value():
     labels = [f"level {i}" for i in range(6)]
     value = np.array([-49.0, -1, 0, 0.5, 1, 2])
     frame = pd.DataFrame({"label": labels, "value": value, "low": value - 1, "high": value + 1})
-    figures.plot_contrasts(ax, frame.assign(resolved=True), unit="points", baseline="relu")
+    forests.plot_contrasts(ax, frame.assign(resolved=True), unit="points", baseline="relu")
     low, high = ax.get_xlim()
     assert low > -3
     assert high < 4
@@ -75,7 +75,7 @@ def test_no_axis_of_accuracy_goes_beyond_a_hundred():
     _, ax = sheet()
     frame = curves(["a"]).assign(value=99.0, low=97.0, high=103.0)
     colours = {"a": INK}
-    figures.plot_learning_curves(ax, frame, colours=colours, response="%", ceiling=100.0)
+    learning.plot_learning_curves(ax, frame, colours=colours, response="%", ceiling=100.0)
     assert ax.get_ylim()[1] < 100.5
 
 
@@ -88,11 +88,45 @@ def curves(labels):
     )
 
 
+numbers = st.floats(-1e300, 1e300)
+
+
+@given(st.tuples(numbers, numbers).map(sorted), st.floats(0, 0.2))
+def test_limits_of_an_axis_differ_and_hold_what_is_drawn(span, share):
+    low, high = axes.padded(*span, share)
+    assert low < high
+    assert low <= span[0] <= span[1] <= high
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, -3e17, 1e-300])
+def test_no_plot_of_a_single_value_has_identical_limits(value):
+    _, ax = sheet()
+    one = curves(["a"]).assign(step=0, value=value, low=np.nan, high=np.nan)
+    learning.plot_learning_curves(ax, one, colours={"a": INK}, response="%")
+    _, ax = sheet()
+    frame = contrasts().assign(value=value, low=np.nan, high=np.nan, resolved=False)
+    forests.plot_contrasts(ax, frame, unit="points", baseline="relu")
+    _, ax = sheet()
+    speed = frame.assign(value=1.0)
+    forests.plot_speeds(ax, speed, labels=["tanh", "gelu", "identity"], limits=(1.0, 1.0))
+    assert ax.get_xlim()[0] < 1 < ax.get_xlim()[1]
+
+
+def test_a_difference_without_an_interval_is_a_hollow_mark_without_a_bar():
+    _, ax = sheet()
+    frame = contrasts().assign(low=[2.0, np.nan, -10.0], high=[6.0, np.nan, -6.0])
+    forests.plot_contrasts(ax, frame, unit="points", baseline="relu")
+    bars = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 2]
+    assert [tuple(bar.get_xdata()) for bar in bars] == [(-10, -6), (2, 6)]
+    faces = [to_hex(line.get_markerfacecolor()) for line in ax.lines if line.get_marker() == "o"]
+    assert faces == [SERIES[1], PAPER, SERIES[0]]
+
+
 def test_learning_curves_name_what_is_coloured_and_only_that():
     figure, ax = sheet()
     labels = [f"level {i}" for i in range(12)]
     colours = colours_of(labels, baseline="level 0", shown=labels)
-    figures.plot_learning_curves(ax, curves(labels), colours=colours, response="accuracy (%)")
+    learning.plot_learning_curves(ax, curves(labels), colours=colours, response="accuracy (%)")
     named = [text for text in drawn_text(figure) if text.startswith("level")]
     assert sorted(named) == sorted(label for label, colour in colours.items() if colour != CONTEXT)
     assert len(named) == len(SERIES) + 1
@@ -104,7 +138,7 @@ def test_names_of_curves_never_overlap_and_stay_inside_the_figure():
     labels = [f"level {i} of many" for i in range(9)]
     colours = colours_of(labels, baseline=labels[0], shown=labels)
     same = curves(labels).assign(value=90.0, low=89.0, high=91.0)
-    figures.plot_learning_curves(ax, same, colours=colours, response="accuracy (%)")
+    learning.plot_learning_curves(ax, same, colours=colours, response="accuracy (%)")
     figure.draw_without_rendering()
     boxes = [t.get_window_extent() for t in ax.texts]
     assert len(boxes) == 9
@@ -117,14 +151,14 @@ def test_names_of_curves_never_overlap_and_stay_inside_the_figure():
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9).map(sorted))
 def test_spreading_keeps_order_distance_and_room(places):
-    spaced = figures.spread(places, gap=0.1, low=0.0, high=1.0)
+    spaced = learning.spread(places, gap=0.1, low=0.0, high=1.0)
     assert len(spaced) == len(places)
     assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(spaced))
     assert spaced[-1] <= 1 + 1e-9
 
 
 def test_spreading_leaves_alone_what_is_apart():
-    assert figures.spread([0.1, 0.5, 0.9], gap=0.2, low=0, high=1) == [0.1, 0.5, 0.9]
+    assert learning.spread([0.1, 0.5, 0.9], gap=0.2, low=0, high=1) == [0.1, 0.5, 0.9]
 
 
 def rates():
@@ -174,7 +208,7 @@ def test_heat_map_writes_every_value_and_draws_a_shared_network_once():
         }
     )
     _, ax = sheet()
-    figures.plot_heat_map(ax, cells, row="depth", column="width")
+    heat_maps.plot_heat_map(ax, cells, row="depth", column="width")
     assert [text.get_text() for text in ax.texts] == ["50", "80", "90"]
     assert [patch.get_width() for patch in ax.patches] == [2, 1, 1]
 
@@ -182,7 +216,7 @@ def test_heat_map_writes_every_value_and_draws_a_shared_network_once():
 def region(quality=1):
     values = np.zeros((4, 4), dtype=np.uint8)
     values[:, 2:] = 85 + 84 * quality  # the second of three classes, quite sure
-    return walls.Tile("relu", "95.0%", values, (-1.0, 1.0, -1.0, 1.0), 3, True)
+    return tiles.Tile("relu", "95.0%", values, (-1.0, 1.0, -1.0, 1.0), 3, True)
 
 
 def test_regions_decode_winner_and_certainty():
@@ -208,7 +242,7 @@ def test_fitted_curves_map_bytes_to_the_range_they_came_from():
     figure = Figure()
     ax = figure.add_axes((0, 0, 1, 1))
     values = np.array([[0, 255]], dtype=np.uint8)
-    tile = walls.Tile("relu", "0.9", values, (-1.0, 1.0, 0.0, 10.0), 0)
+    tile = tiles.Tile("relu", "0.9", values, (-1.0, 1.0, 0.0, 10.0), 0)
     points = pd.DataFrame({"x": [-1.0, 1.0], "y": [0.0, 10.0]})
     size = walls.wall_size(1, 1, width=2.0, aspect=0.72)
     walls.plot_fits(ax, [tile], points, columns=1, size=size)
@@ -219,14 +253,33 @@ def test_fitted_curves_map_bytes_to_the_range_they_came_from():
 
 def test_confusions_show_mistakes_and_not_the_diagonal():
     values = np.array([[200, 55], [0, 255]], dtype=np.uint8)
-    tile = walls.Tile("relu", "90%", values, (0, 1, 0, 1), 2)
+    tile = tiles.Tile("relu", "90%", values, (0, 1, 0, 1), 2)
     assert walls._mistakes(tile).tolist() == [[0.0, 55 / 255], [0.0, 0.0]]
 
 
 @pytest.mark.parametrize(("values", "shape"), [("AAAA", "2x2"), ("!!", "1x1"), ("AA==", "x")])
 def test_a_picture_that_is_not_what_it_says_is_refused(values, shape):
-    with pytest.raises(walls.PictureError, match="delete pictures"):
-        walls.read_values(values, shape)
+    with pytest.raises(tiles.PictureError, match="delete pictures"):
+        tiles.read_values(values, shape)
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds"),
+    [
+        ("-1,1,0,2", (-1, 1, 0, 2)),
+        ("3,3,0,2", (1.5, 4.5, 0, 2)),
+        ("0,0,-2,-2", (-0.5, 0.5, -3, -1)),
+        ("0,1", (0, 1, 0, 1)),
+    ],
+)
+def test_ranges_are_read_and_empty_ones_widened(text, bounds):
+    assert tiles.read_range(text) == bounds
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "2,1,0,1", "nan,nan,0,1", "0,inf,0,1", "a,b,c,d"])
+def test_a_range_that_is_none_is_refused(text):
+    with pytest.raises(tiles.PictureError, match="not four numbers"):
+        tiles.read_range(text)
 
 
 def test_main_effects_name_factors_and_levels():
@@ -260,7 +313,7 @@ def test_shares_draw_noise_in_grey_and_nothing_below_zero():
 
 def drawing(name="one"):
     figure, ax = sheet()
-    figures.plot_contrasts(ax, contrasts(), unit="percentage points", baseline="relu")
+    forests.plot_contrasts(ax, contrasts(), unit="percentage points", baseline="relu")
     ax.imshow(np.zeros((2, 2)), extent=(0, 1, 0, 1))
     return draw(figure, name)
 
@@ -317,7 +370,7 @@ def test_png_is_opaque():
 def test_any_name_can_be_drawn(name):
     figure, ax = sheet()
     frame = contrasts().assign(label=[name, "b", "c"])
-    figures.plot_contrasts(ax, frame, unit="points", baseline=name)
+    forests.plot_contrasts(ax, frame, unit="points", baseline=name)
     svg = draw(figure, "hostile").svg
     ET.fromstring(svg)
     assert "<script" not in svg

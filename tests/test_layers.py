@@ -69,13 +69,14 @@ def assert_slices_are_modules(layer, x, context, *, generator, to_stack=None, fr
     """
     start = drawn_values(layer, generator=generator)
     values = {name: tensor.clone() for name, tensor in start.items()}
-    leaves = {name: values[name].requires_grad_() for name in layer.parameters()}
-    stacked_x = x.clone().requires_grad_()
-    together = layer.stacked(to_stack(stacked_x) if to_stack else stacked_x, values, context)
-    together = from_stack(together) if from_stack else together
-    weights = torch.randn(together.shape, generator=generator, dtype=x.dtype)
-    gradients = torch.autograd.grad((together * weights).sum(), [stacked_x, *leaves.values()])
-    assert {name for name, _ in layer.module().named_parameters()} == leaves.keys()
+    gradients = {name: torch.full_like(values[name], torch.nan) for name in layer.parameters()}
+    same = torch.clone
+    together, pull = layer.pullback((to_stack or same)(x), values, gradients, context)
+    weights = torch.randn((from_stack or same)(together).shape, generator=generator, dtype=x.dtype)
+    by_inputs = pull((from_stack or same)(weights), True)  # features first undoes itself
+    found = [(to_stack or same)(by_inputs), *gradients.values()]
+    together = (from_stack or same)(together)
+    assert {name for name, _ in layer.module().named_parameters()} == gradients.keys()
     for m in range(M):
         module = layer.module().double().train(context.training)
         module.load_state_dict({name: start[name][m] for name in start}, strict=False)
@@ -83,10 +84,10 @@ def assert_slices_are_modules(layer, x, context, *, generator, to_stack=None, fr
         alone = module(alone_x)
         parameters = dict(module.named_parameters())
         expected = torch.autograd.grad(
-            (alone * weights[m]).sum(), [alone_x, *[parameters[name] for name in leaves]]
+            (alone * weights[m]).sum(), [alone_x, *[parameters[name] for name in gradients]]
         )
         assert_same_numbers(together[m], alone)
-        for gradient, plain in zip(gradients, expected, strict=True):
+        for gradient, plain in zip(found, expected, strict=True):
             assert_same_numbers(gradient[m], plain)
         for name in layer.buffers():
             assert_same_numbers(values[name][m], module.get_buffer(name))

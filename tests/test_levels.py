@@ -89,6 +89,12 @@ SETTINGS = {
     "above": (Setting(0.5, high=1.0), 1.5, "got 1.5; give a number at most 1"),
     "outside": (Setting(0.5, low=0.0, high=1.0), -0.5, "got -0.5; give a number from 0 up to 1"),
     "open": (Setting(1.0, low=0.0, open_low=True), 0.0, "got 0.0; give a number above 0"),
+    "nearly 1": (
+        Setting(0.5, low=0.0, high=0.9999999),
+        1.0,
+        "got 1.0; give a number from 0 up to 0.9999999",
+    ),
+    "too many": (Setting(5, low=2, high=1_000_000), 1, "give a number from 2 up to 1,000,000"),
     "not a number": (Setting(0.5), nan, "got nan; give a number that is finite"),
     "infinite": (Setting(0.5), inf, "got inf; give a number that is finite"),
 }

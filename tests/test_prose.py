@@ -2,22 +2,17 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from report.estimates import Estimate
+from report.headlines import headline
 from report.numbers import counted, decimals, listed, number, p_value, scale_of
-from report.prose import (
-    Contrast,
-    Ranking,
-    contrast_sentence,
-    difference_phrase,
-    headline,
-    level_phrase,
-    ranking_sentence,
-)
+from report.prose import Contrast, contrast_sentence, difference_phrase, level_phrase
+from report.rankings import Ranking, ranking_sentence
 
 ACCURACY, R2 = scale_of("test_accuracy"), scale_of("test_r2")
 CLAIMS = re.compile(r"\b(raises|lowers|above|below|improves|best is|beats)\b")
@@ -97,11 +92,89 @@ def test_a_clear_interval_beside_a_large_holm_p_claims_nothing():
 
 
 def test_a_contrast_without_a_p_claims_nothing():
-    nothing = contrast(1.0, math.nan, math.nan, p=math.nan)
+    nothing = Contrast(
+        label="tanh", estimate=Estimate(1.0, math.nan, math.nan, 1, "95% t"), p_holm=math.nan
+    )
     assert not nothing.resolved
     assert nothing.strength == 0.0
     said = contrast_sentence(nothing, ACCURACY, task="spiral", baseline="relu")
-    assert "no interval, n = 10 seeds" in said
+    assert said == (
+        "On spiral, the difference of tanh from relu in test accuracy cannot be tested: "
+        "+1.0 percentage points (no interval can be computed from n = 1 seed)."
+    )
+
+
+@given(value=finite, p=st.floats(0, 1), seeds=st.integers(2, 30))
+def test_no_sentence_claims_a_direction_of_a_difference_without_spread(value, p, seeds):
+    same = Estimate(value, math.nan, math.nan, seeds, "98.75% t")
+    one = Contrast(label="tanh", estimate=same, p_holm=p)
+    assert not one.resolved
+    assert not one.is_tested
+    sentences = [
+        contrast_sentence(one, ACCURACY, task="spiral", baseline="relu"),
+        ranking_sentence(ranking(one)),
+        *headline([ranking(one)], noun="activation"),
+        *headline([ranking(one, best="relu")], noun="activation"),
+    ]
+    for sentence in sentences:
+        assert not CLAIMS.search(sentence), sentence
+        assert "98.75% t" not in sentence
+        assert "nan" not in sentence
+
+
+def test_a_difference_without_spread_says_so_with_the_floor_of_its_p():
+    same = Estimate(1.4, math.nan, math.nan, 3, "97.5% t")
+    one = Contrast(label="tanh", estimate=same, p_holm=0.5)
+    assert contrast_sentence(one, ACCURACY, task="spiral", baseline="relu") == (
+        "On spiral, tanh differs from relu in test accuracy by the same +1.4 percentage points on "
+        "every one of 3 seeds, so no t interval can be computed and no direction is claimed "
+        "(sign-flip p = .25, its floor)."
+    )
+    equal = Contrast(label="tanh", estimate=replace(same, value=0.0), p_holm=1.0)
+    assert contrast_sentence(equal, ACCURACY, task="spiral", baseline="relu") == (
+        "On spiral, tanh has the same test accuracy as relu on every one of 3 seeds."
+    )
+
+
+def test_a_mean_of_seeds_that_agree_has_no_interval():
+    same = Estimate(33.3, math.nan, math.nan, 3, "95% t")
+    assert level_phrase(same, ACCURACY) == (
+        "33.3% (the same on every one of 3 seeds, so no t interval can be computed)"
+    )
+
+
+def test_rivals_are_counted_by_what_was_tested():
+    same = Estimate(-4.0, math.nan, math.nan, 10, "98.75% t")
+    untested = Contrast(label="elu", estimate=same, p_holm=0.002)
+    open_one, worse = contrast(-1, -3, 1, p=0.6), contrast(-5, -7, -3, label="gelu")
+    said = {
+        (open_one,): "it is the baseline, but tanh cannot be told from it.",
+        (open_one, replace(open_one, label="silu")): "but none of the 2 alternatives can be told",
+        (open_one, untested): "but tanh cannot be told from it; 1 more could not be tested.",
+        (untested,): "it is the baseline, and elu cannot be tested against it.",
+        (worse,): "and gelu is worse.",
+        (worse, open_one, untested): "and 1 of 2 alternatives is worse; 1 more could not be tested",
+    }
+    for contrasts, clause in said.items():
+        assert clause in ranking_sentence(ranking(*contrasts, best="relu"))
+
+
+def test_a_ranking_says_how_many_trials_diverged_and_of_which_cells_all():
+    some = ranking(contrast(4.2, 3.0, 5.4), diverged=12, trials=30, lost=("sgd", "elu"))
+    for sentence in (ranking_sentence(some), headline([some], noun="x")[0]):
+        assert "; 12 of 30 trials diverged, all of sgd and all of elu." in sentence
+    none = ranking(best="", diverged=30, trials=30, lost=("relu", "tanh"))
+    for sentence in (ranking_sentence(none), headline([none], noun="x")[0]):
+        assert sentence.startswith(
+            "On spiral, all 30 trials diverged, so no cell is the best in test accuracy."
+        )
+
+
+def test_a_difference_of_no_common_seed_is_not_a_number():
+    nothing = Estimate(math.nan, math.nan, math.nan, 0, "95% t")
+    one = Contrast(label="tanh", estimate=nothing, p_holm=math.nan)
+    for sentence in (ranking_sentence(ranking(one)), headline([ranking(one)], noun="x")[0]):
+        assert "difference from relu cannot be tested: no seed has a response of both" in sentence
 
 
 def test_the_baseline_in_the_lead_is_not_said_to_beat_what_is_not_resolved():
@@ -171,6 +244,7 @@ def test_digits_are_those_that_the_margin_supports(margin, most, expected):
         (-3.0, 0, False, "−3"),
         (math.nan, 2, True, "–"),
         (math.inf, 2, False, "–"),
+        (-73972244131932160.0, 0, True, "−7.40e+16"),
     ],
 )
 def test_numbers_have_true_signs(value, digits, signed, expected):

@@ -41,7 +41,7 @@ def changed(changes):
         if value is REMOVE:
             table.pop(last, None)
         else:
-            table[last] = value
+            table[last] = deepcopy(value)
     return content
 
 
@@ -176,6 +176,7 @@ WAVE = {"study.tasks": ["wave"], "task": {}}
 DIGITS = {"study.tasks": ["digits"], "task": {}}
 FIRST_RATES = "nuisance.learning_rate"
 SKIP = " skip the level with [task.{}] skip = {{ factor = [...] }}"
+OUT = " change it or leave the task out"
 CANNOT_NAME = " cannot name a folder; use letters, digits, spaces and . _ + -"
 SHARES = "; give shares of training, validation and test such as [0.6, 0.2, 0.2], or 'none'"
 FILLED = "choose from train_loss, val_loss, test_loss, train_accuracy, val_accuracy, test_accuracy"
@@ -349,18 +350,130 @@ BAD = {
         {"task.spiral.points": 8.5},
         "task 'spiral' setting 'points' needs a whole number, got 8.5",
     ),
+    "one point": (
+        {"task.spiral.points": 1},
+        "task 'spiral' setting 'points' got 1; give a number from 2 up to 1,000,000",
+    ),
+    "one point to validate on": (
+        {"task.spiral.validation_points": 1},
+        "task 'spiral' setting 'validation_points' got 1; give a number from 2 up to 1,000,000",
+    ),
+    "coefficient that overflows": (
+        {"study.tasks": ["line"], "task": {"line": {"slope": 1e39}}},
+        "task 'line' setting 'slope' got 1e+39; give a number from -1,000,000 up to 1,000,000",
+    ),
+    "one arm on another": (
+        {"task.spiral.spacing": 0.5},
+        "task 'spiral' spacing got 0.5, which puts arm 3 of 3 on the first; give 0 to space the "
+        "arms evenly",
+    ),
+    "targets that never change": (
+        {"study.tasks": ["line"], "task": {"line": {"slope": 0, "noise": 0}}},
+        "task 'line' slope and noise are both 0, so every target is the same; give one of them "
+        "another value",
+    ),
+    "shares of parts that are drawn": (
+        {"task.spiral.split": [0.6, 0.2, 0.2]},
+        "task 'spiral' split got [0.6, 0.2, 0.2], but its parts are drawn apart; set points, "
+        "validation_points and test_points, or split = 'none'",
+    ),
+    "split in words": (
+        {"task.spiral.split": "all"},
+        "task 'spiral' split got 'all', but its parts are drawn apart; set points, "
+        "validation_points and test_points, or split = 'none'",
+    ),
+    "shares beyond 1": (
+        {**DIGITS, "task.digits.split": [0.8, 0.1, 0.2]},
+        "task 'digits' split got [0.8, 0.1, 0.2], whose sum is 1.1; give shares that sum to 1 "
+        "such as [0.6, 0.2, 0.2]",
+    ),
+    "counts for shares": (
+        {**DIGITS, "task.digits.split": [1000, 400, 397]},
+        "task 'digits' split got [1000, 400, 397], whose sum is 1797; give shares that sum to 1 "
+        "such as [0.6, 0.2, 0.2]",
+    ),
+    "share without examples": (
+        {**DIGITS, "task.digits.split": [0.999, 0.0005, 0.0005]},
+        "task 'digits': split [0.999, 0.0005, 0.0005] of 1,797 examples leaves 1795 to train on, "
+        "1 to validate on, 1 to test on; give each at least 2",
+    ),
+    "more to learn from than there is": (
+        {"fixed.train_size": 25},
+        "task 'spiral': train_size 25 is more than the 24 training examples; give at most 24, or "
+        "'all', or leave the task out",
+    ),
+    "a level of more than there is": (
+        {**DIGITS, "factors.train_size": ["all", 1079]},
+        "task 'digits': train_size 1079 is more than the 1,078 training examples; give at most "
+        "1078, or 'all', or" + SKIP.format("digits"),
+    ),
+    "more than is in a file not yet read": (
+        {"study.tasks": ["mnist"], "task": {}, "fixed.train_size": 45_001},
+        "task 'mnist': train_size 45001 is more than the 45,000 training examples; give at most "
+        "45000, or 'all', or leave the task out",
+    ),
+    "batch norm of one example left over": (
+        {"fixed.norm": "batch", "fixed.train_size": 15, "fixed.minibatch": 7},
+        "task 'spiral': batch norm has no variance in a minibatch of 1, and 15 training examples "
+        "in minibatches of 7 leave 1 over; choose another minibatch or train_size, or layer norm, "
+        "or leave the task out",
+    ),
+    "batch norm of all of one example": (
+        {"fixed.train_size": 1, "factors": {"norm": ["none", "batch"]}},
+        "task 'spiral': batch norm has no variance in a minibatch of 1, and there is 1 training "
+        "example; choose another minibatch or train_size, or layer norm, or"
+        + SKIP.format("spiral"),
+    ),
+    "too many blocks for images of a folder": (
+        {
+            "study.tasks": ["imagefolder:x"],
+            "task": {"imagefolder:x": {"size": 16}},
+            "fixed.network": "cnn",
+            "fixed.depth": 5,
+        },
+        "task 'imagefolder:x': depth 5 halves the image away; a cnn here has at most 4 blocks, or "
+        "leave the task out",
+    ),
+    "unknown key of another profile": (
+        {"profile.quick": {"sedes": 3}},
+        "unknown [profile.quick] key 'sedes'; did you mean 'seeds'?",
+    ),
+    "no seeds in another profile": (
+        {"profile.full": {"seeds": 0}},
+        "[profile.full]: [study] seeds must be at least 1, got 0",
+    ),
+    "unknown level in another profile": (
+        {"profile.quick": {"factors": {"activation": ["relu", "tahn"]}}},
+        "[profile.quick]: unknown level 'tahn' of activation; did you mean 'tanh'?",
+    ),
+    "another profile without the level of a claim": (
+        {
+            **claim(better={"activation": "relu"}, worse={"activation": "tanh"}),
+            "profile.quick": {"factors": {"activation": ["relu", "elu"]}},
+        },
+        "[profile.quick]: claim 's': 'tanh' is not a level of activation; there is elu, relu",
+    ),
+    "another profile with too few examples": (
+        {"fixed.train_size": 20, "profile.quick": {"task": {"spiral": {"points": 6}}}},
+        "[profile.quick]: task 'spiral': train_size 20 is more than the 18 training examples; give "
+        "at most 18, or 'all', or leave the task out",
+    ),
+    "a mistake that no profile makes": (
+        {"study.seeds": 0, "profile.standard": {"steps": 3}, "profile.quick": {"steps": 1}},
+        "[study] seeds must be at least 1, got 0",
+    ),
     "no task section": ({"task.spiral": 3}, "[task.spiral] needs a table, got 3"),
     "two shares": (
-        {"task.spiral.split": [0.5, 0.5]},
-        f"task 'spiral' split got [0.5, 0.5]{SHARES}",
+        {**DIGITS, "task.digits.split": [0.5, 0.5]},
+        f"task 'digits' split got [0.5, 0.5]{SHARES}",
     ),
     "negative share": (
-        {"task.spiral.split": [0.5, 0.5, -1]},
-        f"task 'spiral' split got [0.5, 0.5, -1]{SHARES}",
+        {**DIGITS, "task.digits.split": [0.5, 0.5, -1]},
+        f"task 'digits' split got [0.5, 0.5, -1]{SHARES}",
     ),
     "share true": (
-        {"task.spiral.split": [True, 1, 1]},
-        f"task 'spiral' split got [True, 1, 1]{SHARES}",
+        {**DIGITS, "task.digits.split": [True, 1, 1]},
+        f"task 'digits' split got [True, 1, 1]{SHARES}",
     ),
     "tuning without validation": (
         {"task.spiral.split": "none"},
@@ -370,7 +483,7 @@ BAD = {
     "stopping without validation": (
         {"task.spiral.split": "none", FIRST_RATES: [1], "fixed.regularisation": "early_stopping"},
         "task 'spiral': regularisation 'early_stopping' needs validation data, and split = 'none' "
-        "has none;" + SKIP.format("spiral"),
+        "has none;" + OUT,
     ),
     "skip of no factor": (
         {"task.spiral.skip": {"optimizer": ["sgd"]}},
@@ -441,35 +554,35 @@ BAD = {
     ),
     "smoothing of numbers": (
         {**WAVE, "fixed.regularisation": "label_smoothing"},
-        "task 'wave': regularisation 'label_smoothing' needs classes;" + SKIP.format("wave"),
+        "task 'wave': regularisation 'label_smoothing' needs classes;" + OUT,
     ),
     "classes' loss on numbers": (
         {**WAVE, "fixed.loss": "nll"},
-        "task 'wave': loss 'nll' is not for regression; choose from mse, l1, huber, or"
-        + SKIP.format("wave"),
+        "task 'wave': loss 'nll' is not for regression; choose from mse, l1, huber, or "
+        "leave the task out",
     ),
     "numbers' loss on classes": (
         {"fixed.loss": "huber"},
         "task 'spiral': loss 'huber' is not for classification; choose from cross_entropy, nll, "
-        "bce, mse, or" + SKIP.format("spiral"),
+        "bce, mse, or leave the task out",
     ),
     "convolutions of points": (
         {"fixed.network": "cnn"},
-        "task 'spiral': network 'cnn' needs images;" + SKIP.format("spiral"),
+        "task 'spiral': network 'cnn' needs images;" + OUT,
     ),
     "shifted points": (
         {"fixed.augmentation": {"name": "shift", "pixels": 2}},
-        "task 'spiral': augmentation 'shift(pixels=2)' needs images;" + SKIP.format("spiral"),
+        "task 'spiral': augmentation 'shift(pixels=2)' needs images;" + OUT,
     ),
     "too many blocks": (
         {**DIGITS, "fixed.network": "cnn", "fixed.depth": 4},
-        "task 'digits': depth 4 halves the image away; a cnn here has at most 3 blocks, or"
-        + SKIP.format("digits"),
+        "task 'digits': depth 4 halves the image away; a cnn here has at most 3 blocks, or "
+        "leave the task out",
     ),
     "norm set both ways": (
         {"fixed.regularisation": "batch_norm", "fixed.norm": "layer"},
         "task 'spiral': regularisation 'batch_norm' and norm 'layer' set the norm in two ways; "
-        "leave one of them out, or" + SKIP.format("spiral"),
+        "leave one of them out, or leave the task out",
     ),
     "weight decay set both ways": (
         {
@@ -477,12 +590,12 @@ BAD = {
             "fixed.optimizer": {"name": "adamw", "weight_decay": 0.1},
         },
         "task 'spiral': regularisation 'weight_decay' and optimizer 'adamw(weight_decay=0.1)' set "
-        "the weight decay in two ways; leave one of them out, or" + SKIP.format("spiral"),
+        "the weight decay in two ways; leave one of them out, or leave the task out",
     ),
     "batch norm of one example": (
         {"fixed.norm": "batch", "fixed.minibatch": 1},
         "task 'spiral': batch norm has no variance in a minibatch of 1; use layer norm or larger "
-        "minibatches, or" + SKIP.format("spiral"),
+        "minibatches, or leave the task out",
     ),
     "nothing to compare": (
         {"fixed.depth": 0},
@@ -546,7 +659,7 @@ BAD = {
     ),
     "profile without settings": (
         {"profile.standard": {"task": {"spiral": 3}}},
-        "[task.spiral] needs a table, got 3",
+        "[profile.standard]: [task.spiral] needs a table, got 3",
     ),
 }
 
@@ -608,6 +721,41 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path, monkeypatch):
         with pytest.raises(DesignError) as error:
             load_study(tmp_path / name)
         assert str(error.value) == f"{tmp_path / name}: {message}"
+
+
+ACCEPTED = {
+    "thirds of six digits": {**DIGITS, "task.digits.split": [0.333333, 0.333333, 0.333333]},
+    "all but one example": {"fixed.train_size": 24},
+    "no batch norm": {"fixed.train_size": 15, "fixed.minibatch": 7},
+    "nor a hidden layer": {
+        "factors": {"optimizer": ["adam", "sgd"]},
+        "fixed": {"depth": 0, "norm": "batch", "minibatch": 1},
+    },
+    "one image has many values per channel": {
+        **DIGITS,
+        "fixed.network": "cnn",
+        "fixed.train_size": 15,
+        "fixed.minibatch": 7,
+    },
+    "an image at a time": {**DIGITS, "fixed.network": "cnn", "fixed.minibatch": 1},
+    "more to learn from without a split": {
+        **DIGITS,
+        FIRST_RATES: [0.1],
+        "task.digits.split": "none",
+        "fixed.train_size": 1797,
+    },
+    "arms that do not meet": {"task.spiral.spacing": 0.3},
+}
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_what_only_looks_like_a_mistake_is_accepted(tmp_path, case):
+    assert small_study(tmp_path, ACCEPTED[case]).name == "tiny"
+
+
+def test_shares_are_what_the_file_says(tmp_path):
+    study = small_study(tmp_path, {**DIGITS, "task.digits.split": [0.5, 0.2, 0.3]})
+    assert study.tasks[0].split == (0.5, 0.2, 0.3)
 
 
 def test_studies_are_found_by_name_group_file_and_folder(tmp_path):

@@ -17,8 +17,9 @@ from PIL import Image
 from sklearn.datasets import load_diabetes, load_digits
 
 from ablations.levels import TASKS
+from ablations.sizes import known_sizes
 from ablations.streams import Streams
-from ablations.tasks import TaskError, checksum, load_task, task
+from ablations.tasks import TaskError, checksum, load_task, part_sizes, task
 from ablations.tasks.generated import GENERATORS
 from ablations.tasks.sources import load_source
 from ablations.tasks.vision import torchvision_datasets
@@ -260,13 +261,17 @@ def test_a_changed_global_generator_changes_no_data():
     assert torch.equal(before.inputs, load("spiral", (0,)).inputs)
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("count", [2, 4, 20])
 def test_too_few_examples_to_split_are_refused(data, count):
     for n in range(count):
-        write_image(data / "set" / "a" / f"{n}.png", shade=n)
-    with pytest.raises(TaskError) as error:
-        load("imagefolder:set", settings={"size": 4}, split=(0.9, 0.05, 0.05))
-    assert f"has {count} examples, too few to split as (0.9, 0.05, 0.05)" in str(error.value)
+        write_image(data / "set" / "ab"[n % 2] / f"{n}.png", shade=n)
+    for ask in (load, lambda name, **spec: part_sizes(task_spec(name, **spec))):
+        with pytest.raises(TaskError) as error:
+            ask("imagefolder:set", settings={"size": 4}, split=(0.9, 0.05, 0.05))
+        assert str(error.value).startswith(
+            f"task 'imagefolder:set': split [0.9, 0.05, 0.05] of {count} examples leaves "
+        )
+        assert str(error.value).endswith("; give each at least 2")
 
 
 def write_idx(path, array):
@@ -481,7 +486,7 @@ def test_an_image_folder_with_parts_keeps_its_test_part(data):
 
 def test_a_train_folder_alone_is_split(data):
     for n in range(10):
-        write_image(data / "pets" / "train" / "cat" / f"{n}.png", shade=n)
+        write_image(data / "pets" / "train" / ("cat", "dog")[n % 2] / f"{n}.png", shade=n)
     found = load("imagefolder:pets", settings={"size": 8})
     assert [rows.shape[1] for rows in found.parts.values()] == [6, 2, 2]
 
@@ -491,7 +496,7 @@ def test_images_of_any_size_and_mode_become_alike(data, grey, channels):
     kinds = [((8, 8), "RGB", "png"), ((31, 17), "L", "png"), ((64, 200), "RGB", "jpg"),
              ((5, 9), "RGBA", "png"), ((16, 16), "P", "png"), ((9, 9), "1", "bmp")]  # fmt: skip
     for n, (size, mode, suffix) in enumerate(kinds):
-        write_image(data / "pets" / "cat" / f"{n}.{suffix}", size, 255, mode)
+        write_image(data / "pets" / ("cat", "dog")[n % 2] / f"{n}.{suffix}", size, 255, mode)
 
     source = load_source("imagefolder:pets", (("size", 8), ("grey", grey)))
 
@@ -503,6 +508,7 @@ def test_images_of_any_size_and_mode_become_alike(data, grey, channels):
 @pytest.mark.parametrize("damage", ["torn", "words", "empty", "altered header"])
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
 def test_a_broken_image_is_named(data, damage, suffix):
+    write_image(data / "pets" / "dog" / "0.png")
     for n in range(5):
         write_image(data / "pets" / "cat" / f"{n}.{suffix}", (40, 40), n)
     path = data / "pets" / "cat" / f"3.{suffix}"
@@ -523,7 +529,8 @@ def test_a_broken_image_is_named(data, damage, suffix):
 
 def test_a_decoder_that_raises_a_syntax_error_is_a_broken_image(data):
     """Pillow does so for an unknown chunk of a PNG file."""
-    write_image(data / "pets" / "cat" / "0.png")
+    for name in ("cat", "dog"):
+        write_image(data / "pets" / name / "0.png")
     path = data / "pets" / "cat" / "0.png"
     path.write_bytes(path.read_bytes().replace(b"IDAT", b"\xd8~\xa73"))
     with pytest.raises(TaskError, match="is not a readable image"):
@@ -544,14 +551,53 @@ def test_an_empty_or_missing_folder_says_what_it_needs(data):
         assert str(error.value).endswith(EMPTY)
 
 
+@pytest.mark.parametrize("part", ["", "train"])
+def test_a_single_class_is_refused(data, part):
+    for n in range(10):
+        write_image(data / "pets" / part / "cat" / f"{n}.png", shade=n)
+    with pytest.raises(TaskError) as error:
+        load_source("imagefolder:pets", (("size", 8), ("grey", False)))
+    assert str(error.value) == (
+        f"{data / 'pets' / part} has one class, 'cat', which leaves nothing to tell apart; "
+        "it needs one folder per class, at least two"
+    )
+
+
+SPLITS = ((0.6, 0.2, 0.2), (0.5, 0.1, 0.4), (0.34, 0.33, 0.33), "none")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("name", [*GENERATED, "digits", "diabetes"])
+def test_sizes_are_known_without_loading_the_data(name, split):
+    spec = {"settings": SMALL if name in GENERATED else {}, "split": split}
+    found = load(name, **spec)
+    sizes = tuple(rows.shape[1] for rows in found.parts.values())
+    assert known_sizes(task_spec(name, **spec)) == part_sizes(task_spec(name, **spec)) == sizes
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_sizes_of_a_folder_are_those_of_its_parts(data, split):
+    for part, count in (("train", 9), ("test", 3)):
+        for n in range(2 * count):
+            write_image(data / "pets" / part / ("cat", "dog")[n % 2] / f"{n}.png")
+    spec = task_spec("imagefolder:pets", split=split)
+    assert known_sizes(spec) is None
+    found = load("imagefolder:pets", split=split)
+    sizes = tuple(rows.shape[1] for rows in found.parts.values())
+    assert part_sizes(spec) == sizes
+    assert sizes[2] == 6
+
+
 def test_parts_with_different_classes_are_refused(data):
-    write_image(data / "pets" / "train" / "cat" / "0.png")
-    write_image(data / "pets" / "test" / "dog" / "0.png")
+    for part, other in (("train", "dog"), ("test", "cow")):
+        for name in ("cat", other):
+            write_image(data / "pets" / part / name / "0.png")
     with pytest.raises(TaskError, match="train and test have different classes; give both the"):
         load_source("imagefolder:pets", (("size", 8), ("grey", False)))
 
 
 def test_the_checksum_follows_the_data_and_what_is_read_of_them(data):
+    write_image(data / "pets" / "dog" / "0.png")
     for n in range(5):
         write_image(data / "pets" / "cat" / f"{n}.png", shade=n)
 

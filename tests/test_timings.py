@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 from test_clock import Machine, always
 
@@ -22,17 +23,14 @@ import benchmarks.timings as module
 from ablations.levels import FACTORS
 from ablations.records import try_lock, unlock
 from ablations.studyfile import find_studies, load_study
-from benchmarks.__main__ import devices_of, main, render, show_ratio, show_seconds
+from benchmarks import budgeting, timing_files
+from benchmarks.__main__ import devices_of, main, render
+from benchmarks.budgeting import Settings, least_seconds, plan_timings, visible_cores
+from benchmarks.catalogue import Place, workloads_of
 from benchmarks.clock import LEAST_WARM_UP
-from benchmarks.passes import (
-    Activity,
-    Job,
-    TimingError,
-    cores_of_others,
-    held_locks,
-    in_fresh_process,
-    run_pass,
-)
+from benchmarks.fresh import TimingError, in_fresh_process
+from benchmarks.neighbours import Activity, cores_of_others, held_locks
+from benchmarks.passes import Job, Pass, run_pass
 from benchmarks.reliability import (
     FLAGS,
     Interval,
@@ -44,18 +42,12 @@ from benchmarks.reliability import (
     ratio_interval,
 )
 from benchmarks.sampling import EFFORTS
-from benchmarks.timings import (
-    TIMINGS,
-    Settings,
-    fingerprint_of,
-    flags_of,
-    plan_timings,
-    read_timings,
-    series_of,
-    time_missing,
-    wait_for_quiet,
-)
-from benchmarks.workloads import AGAIN, workloads_of
+from benchmarks.series import flags_of, series_of
+from benchmarks.show import show_interval, show_ratio
+from benchmarks.timing_files import TIMINGS, fingerprint_of, read_timings
+from benchmarks.timings import time_missing, wait_for_quiet
+from benchmarks.ways import PLAIN, Way, has_compiler
+from benchmarks.workloads import AGAIN
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -159,6 +151,7 @@ RAISING = {
     "launch_bound": (samples_of(quiet()), {"launch_seconds": 60e-6}),
     "host_waits": (samples_of(quiet()), {"host_waits": True}),
     "busy": (samples_of(quiet()), {"busy": True}),
+    "throttled": (samples_of(quiet()), {"throttled": True}),
 }
 QUIET = {
     "noisy": (samples_of(quiet(spread=0.05)), {}),
@@ -170,6 +163,7 @@ QUIET = {
     "launch_bound": (samples_of(quiet()), {"launch_seconds": 40e-6}),
     "host_waits": (samples_of(quiet()), {"host_waits": False}),
     "busy": (samples_of(quiet()), {"busy": False}),
+    "throttled": (samples_of(quiet()), {"throttled": False}),
 }
 
 
@@ -264,8 +258,8 @@ def settings_of(tmp_path, *, profile="standard", devices=("cpu",), **effort):
     return Settings(tmp_path / "results", devices, profile, effort)
 
 
-def pretend_pass(job, tell=lambda line: None, *, cost=1_000_000, broken=()):
-    """Run a job on a pretend machine, in next to no time."""
+def pretend_pass(job, tell=lambda line: None, *, cost=1_000_000, broken=(), name=None):
+    """Run a job on a pretend machine, in next to no time, and say that it was some device."""
     machine = Machine()
 
     def build(workload, task):
@@ -273,9 +267,11 @@ def pretend_pass(job, tell=lambda line: None, *, cost=1_000_000, broken=()):
             raise MemoryError("no room")
         return machine.works(always(cost))
 
-    return run_pass(
+    done = run_pass(
         job, clock=machine.clock(), build=build, now=lambda: machine.time * 1e-9, tell=tell
     )
+    device = {"device": name or job.device}
+    return Pass([row | device for row in done.rows], done.notes | device)
 
 
 def job_of(study, *, process=0, seconds=100.0, **effort):
@@ -298,6 +294,41 @@ def test_rows_of_a_pass_have_the_columns_of_timings_csv(study):
     assert row["process"] == 2
     assert {row[factor] for factor in ("activation",)} <= {"relu", "tanh"}
     assert (row["device"], row["threads"], row["dtype"]) == ("cpu", 1, "float32")
+
+
+def in_another_way(job, way):
+    """The job with its first workload run in another way."""
+    first, *others = job.workloads
+    return replace(job, workloads=(replace(first, way=way), *others))
+
+
+def test_rows_name_the_threads_and_the_type_of_their_way(study):
+    job = in_another_way(job_of(study), Way(threads=2))
+    ways = {(w.name, w.mode): w.way for w in job.workloads}
+    for row in pretend_pass(job).rows:
+        way = ways[row["workload"], row["mode"]]
+        assert (row["threads"], row["dtype"]) == (way.threads or 1, way.dtype)
+    assert {way.threads for way in ways.values()} == {None, 2}
+    assert {way.dtype for way in ways.values()} == {"float32", "bfloat16"}
+
+
+def test_a_way_s_threads_are_used_to_build_warm_up_and_sample_and_nowhere_else(study):
+    """Whatever the process has; here one more than that."""
+    before = torch.get_num_threads()
+    machine, seen = Machine(), {}
+
+    def build(workload, task):
+        work = machine.works(always(1_000_000))
+        counts = seen.setdefault(workload.way, set())
+        counts.add(torch.get_num_threads())
+        return lambda: (counts.add(torch.get_num_threads()), work())
+
+    job = in_another_way(job_of(study), Way(threads=before + 1))
+    run_pass(job, clock=machine.clock(), build=build, now=lambda: machine.time * 1e-9)
+    assert seen.pop(Way(threads=before + 1)) == {before + 1}
+    assert all(counts == {before} for counts in seen.values())
+    assert PLAIN in seen
+    assert torch.get_num_threads() == before
 
 
 def test_each_process_has_an_order_of_its_own(study):
@@ -343,12 +374,12 @@ def test_a_pass_without_time_says_what_it_did_not_reach(study):
 def test_a_pass_keeps_within_its_time(study):
     machine = Machine()
     run_pass(
-        job_of(study, seconds=2.0, cap=1e9, target=0.0),
+        job_of(study, seconds=5.0, cap=1e9, target=0.0),
         clock=machine.clock(),
         build=lambda workload, task: machine.works(always(100_000)),
         now=lambda: machine.time * 1e-9,
     )
-    assert 1.9 < machine.time * 1e-9 < 2.01
+    assert 4.9 < machine.time * 1e-9 < 5.01
 
 
 def test_a_pass_notes_which_warm_ups_were_unsteady(study):
@@ -381,18 +412,71 @@ def test_what_is_planned_fits_the_budget_at_its_least(tmp_path, profile):
     plan = plan_timings(core(profile), settings)
     warm_up = effort.processes * LEAST_WARM_UP["cpu"]
     assert len(plan.workloads) * (warm_up + 0.15) < effort.budget
-    assert all("budget" in left.reason for left in plan.left_out)
+    reasons = {left.reason for left in plan.left_out}
+    others = {"CUDA graphs need a CUDA device", "there is one core"}
+    assert all("budget" in r or "compil" in r or r in others for r in reasons)
 
 
-def test_standard_leaves_nothing_of_the_core_studies_out(tmp_path):
-    assert not plan_timings(core("standard"), settings_of(tmp_path)).left_out
+def test_standard_leaves_no_level_of_the_core_studies_out(tmp_path):
+    """What does not fit is how the other families scale, and the largest activations."""
+    left = plan_timings(core("standard"), settings_of(tmp_path)).left_out
+    cut = {(e.workload, e.mode) for e in left if "budget" in e.reason}
+    everything = workloads_of(core("standard"), Place(cores=visible_cores())).workloads
+    for workload in everything:
+        if (workload.name, workload.mode) in cut:
+            other = workload.group != "spiral" and (workload.repeats or workload.way != PLAIN)
+            epoch = workload.mode in {"input pipeline", "epoch"} and workload.group != "spiral"
+            assert other or epoch or workload.group in {"layer 1024x64", "layer 1024x1024"}
+    plan = plan_timings(core("standard"), settings_of(tmp_path))
+    timed = {(w.group, w.mode) for w in plan.workloads}
+    assert {("layer 64x32", "forward+backward"), ("spiral", "optimizer step")} <= timed
+
+
+def test_there_is_time_to_compile_in_the_full_profile_alone(tmp_path):
+    compiled = {
+        profile: [
+            w.name
+            for w in plan_timings(core(profile), settings_of(tmp_path, profile=profile)).workloads
+            if w.way.run == "compiled"
+        ]
+        for profile in ("quick", "standard", "full")
+    }
+    assert not compiled["quick"]
+    assert not compiled["standard"]
+    if has_compiler():
+        assert "spiral/run=compiled" in compiled["full"]
+
+
+def test_compiling_is_part_of_what_a_workload_costs(tmp_path, study):
+    """40 s in each of three processes, beyond what the plain step costs."""
+    plain = workloads_of([study]).workloads[0]
+    effort = EFFORTS["full"]
+    compiled = replace(plain, way=Way(run="compiled"))
+    extra = least_seconds(compiled, effort, "cpu") - least_seconds(plain, effort, "cpu")
+    assert extra == pytest.approx(3 * 40)
+
+
+def test_a_workload_is_given_time_on_the_devices_that_can_run_it(tmp_path, monkeypatch):
+    """A graph costs nothing on the CPU, where there is none."""
+    settings = settings_of(tmp_path, profile="full", devices=("cpu", "cuda"))
+    plan = plan_timings(core("full"), settings)
+    graphs = [w for w in plan.workloads if w.way.run == "graph"]
+    assert graphs
+    assert all(w.way.objection("cpu") for w in graphs)
+    asked = []
+    monkeypatch.setattr(
+        budgeting, "least_seconds", lambda w, e, device: asked.append((w.way.run, device)) or 1
+    )
+    plan_timings(core("full"), settings)
+    assert ("graph", "cuda") in asked
+    assert ("graph", "cpu") not in asked
 
 
 def test_quick_keeps_the_important_workloads_and_says_what_it_left_out(tmp_path):
-    everything = workloads_of(core("quick")).workloads
+    everything = workloads_of(core("quick"), Place(cores=visible_cores())).workloads
     plan = plan_timings(core("quick"), settings_of(tmp_path, profile="quick"))
     assert {w.name for w in everything[:12]} <= {w.name for w in plan.workloads}
-    left = {(left.workload, left.mode) for left in plan.left_out}
+    left = {(e.workload, e.mode) for e in plan.left_out if "budget" in e.reason}
     assert left | {(w.name, w.mode) for w in plan.workloads} == {
         (w.name, w.mode) for w in everything
     }
@@ -465,6 +549,21 @@ def test_devices_take_turns_process_by_process(tmp_path, study, no_looks):
     assert started == [(device, k) for k in range(3) for device in ("cpu", "meta")]
 
 
+def test_a_device_is_asked_only_for_what_it_can_run(tmp_path, study, no_looks):
+    settings = settings_of(tmp_path, devices=("cpu", "cuda"), processes=1)
+    plan = plan_timings([study], settings)
+    asked = {}
+
+    def start(job, tell):
+        asked[job.device] = {w.way for w in job.workloads}
+        return pretend_pass(replace(job, device="cpu", end=100.0), name=job.device)
+
+    time_missing(plan, settings, tell=lambda line: None, start=start)
+    assert Way(run="graph") not in asked["cpu"]
+    assert Way(run="graph") in asked["cuda"]
+    assert not any(way.threads for way in asked["cuda"])
+
+
 def test_timings_csv_has_the_columns_of_the_design_and_one_row_per_sample(timed):
     settings, plan, _ = timed
     table = pd.read_csv(settings.results / "timings.csv", dtype={"width": str})
@@ -484,7 +583,13 @@ def test_timings_json_says_what_was_left_out_and_by_which_rule(timed):
     notes = json.loads((settings.results / "timings.json").read_text())
     assert notes["complete"] is True
     assert notes["rule"] == plan.rule
-    assert notes["left_out"] == []
+    assert {left["reason"] for left in notes["left_out"]} <= {
+        "CUDA graphs need a CUDA device",
+        "there is one core",
+        "compiling takes most of a minute in every process; profile full does it",
+    }
+    assert notes["peak_memory"] == []
+    assert notes["meaning_of_peak_memory"]["cpu"].startswith("not measured")
     assert {
         "workload": "wave/activation=relu",
         "mode": "inference",
@@ -580,15 +685,17 @@ def test_the_fingerprint_changes_with_what_can_change_times_and_nothing_else(
     plan = plan_timings([study], settings)
     first = fingerprint_of(plan, settings)
     assert fingerprint_of(plan, replace(settings, results=Path("elsewhere"))) == first
+    otherwise = replace(plan.workloads[0], way=Way(dtype="bfloat16"))
     others = [
         fingerprint_of(replace(plan, workloads=plan.workloads[1:]), settings),
         fingerprint_of(plan, replace(settings, threads=2)),
+        fingerprint_of(replace(plan, workloads=(otherwise, *plan.workloads[1:])), settings),
         fingerprint_of(plan, replace(settings, devices=("cpu", "cuda"))),
         fingerprint_of(plan, replace(settings, effort=EFFORTS["quick"])),
     ]
-    monkeypatch.setattr(module, "code_hash", lambda: "other code")
+    monkeypatch.setattr(timing_files, "code_hash", lambda: "other code")
     others.append(fingerprint_of(plan, settings))
-    assert len({first, *others}) == 6
+    assert len({first, *others}) == 7
 
 
 def test_flags_of_a_run_name_the_workload(timed):
@@ -596,7 +703,7 @@ def test_flags_of_a_run_name_the_workload(timed):
     timings = read_timings(settings.results, fingerprint_of(plan, settings), lambda line: None)
     for note in timings.passes:
         note["unsteady"] = [["wave/baseline", "inference"]]
-    assert flags_of(timings) == [
+    assert flags_of(timings.rows, timings.passes) == [
         {
             "workload": "wave/baseline",
             "device": "cpu",
@@ -742,8 +849,6 @@ def test_cores_of_others_are_all_work_but_ours():
 
 
 def test_auto_is_the_cpu_and_every_accelerator(monkeypatch):
-    import torch  # noqa: PLC0415
-
     gpu = torch.device("cuda")
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: gpu)
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
@@ -756,8 +861,6 @@ def test_auto_is_the_cpu_and_every_accelerator(monkeypatch):
 
 
 def test_auto_is_the_cpu_where_there_is_nothing_else(monkeypatch):
-    import torch  # noqa: PLC0415
-
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: None)
     assert devices_of("auto", "cpu") == ("cpu",)
 
@@ -772,7 +875,7 @@ def test_auto_is_the_cpu_where_there_is_nothing_else(monkeypatch):
     ],
 )
 def test_digits_are_those_that_the_interval_supports(interval, shown):
-    assert show_seconds(interval) == shown
+    assert show_interval(interval) == shown
 
 
 def test_a_ratio_is_shown_with_its_interval():
@@ -787,10 +890,13 @@ def test_the_table_has_each_base_once_with_its_noise_floor(timed):
         ["cpu", "training", "step", "spiral/baseline"],
         ["cpu", "inference", "spiral/baseline", lines[2].split()[3]],
     ]
-    assert len([line for line in lines if line.startswith("cpu ")]) == 4
-    assert "noise floor, the widest A/A interval: 0.0% (training step, cpu)" in lines[5]
-    assert lines[6] == "flags over 12 workloads: none"
-    assert lines[7].startswith("left out: 0 by the budget, 4 that compute the same")
+    bases = [w for w in plan.workloads if w.is_base and not w.name.endswith(AGAIN)]
+    assert len([line for line in lines if line.startswith("cpu ")]) == len(bases)
+    floor, flagged, left = lines[len(bases) + 1 :]
+    assert "noise floor, the widest A/A interval: 0.0% (training step, cpu)" in floor
+    assert flagged == f"flags over {len(plan.workloads)} workloads: none"
+    assert left.startswith("left out: 0 by the budget, ")
+    assert " that cannot be timed here, " in left
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,6 @@ vision      torchvision beside a CPU build of torch
 """
 
 from ablations.tasks.sources import TaskError
-from ablations.tasks.task import Task, checksum, load_task
+from ablations.tasks.task import Task, checksum, load_task, part_sizes
 
-__all__ = ["Task", "TaskError", "checksum", "load_task"]
+__all__ = ["Task", "TaskError", "checksum", "load_task", "part_sizes"]

@@ -143,11 +143,17 @@ def _image_folder(path: Path, settings: Mapping[str, Scalar]) -> Source:
 
 def _listing(folder: Path) -> Any:
     try:
-        return torchvision_datasets().ImageFolder(folder)
+        listing = torchvision_datasets().ImageFolder(folder)
     except OSError as error:
         raise TaskError(
             f"{folder} holds no images ({error}); it needs one folder per class with images in it"
         ) from error
+    if len(listing.classes) < 2:
+        raise TaskError(
+            f"{folder} has one class, {listing.classes[0]!r}, which leaves nothing to tell apart; "
+            "it needs one folder per class, at least two"
+        )
+    return listing
 
 
 def _decode(files: list[str], settings: Mapping[str, Scalar]) -> Tensor:

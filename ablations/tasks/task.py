@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ablations.design import TaskSpec
+from ablations.sizes import known_sizes, split_objection, split_sizes
 from ablations.streams import Streams
 from ablations.tasks.generated import GENERATORS, Examples
 from ablations.tasks.sources import Source, TaskError, load_source
@@ -60,15 +61,26 @@ class Task:
             seed_of  (M,) which of the S seeds each trial has; None: the first M of them
             results  (M, n, *input_shape) and (M, n) or (M, n, 1)
         """
-        chosen = rows.reshape(-1)  # index_select copies whole rows, where indexing goes one by one
-        x = self.inputs.index_select(0, chosen).view(*rows.shape, *self.input_shape)
-        y = self.targets.index_select(0, chosen).view(*rows.shape, *self.targets.shape[1:])
-        if self.lazy:
-            spread = (len(rows), 1, -1, *[1] * (x.dim() - 3))
-            which = slice(len(rows)) if seed_of is None else seed_of
-            shift, scale = (t[which].view(spread) for t in (self.shift, self.scale))
-            x = (x.to(shift.dtype) / 255 - shift) / scale
-        return x, y
+        return self.inputs_of(rows, seed_of), self.targets_of(rows)
+
+    def inputs_of(self, rows: Tensor, seed_of: Tensor | None = None) -> Tensor:
+        """Inputs of M trials, (M, n, *input_shape), as `take` gives them."""
+        x = _rows_of(self.inputs, rows)
+        if not self.lazy:
+            return x
+        spread = (len(rows), 1, -1, *[1] * (x.dim() - 3))
+        which = slice(len(rows)) if seed_of is None else seed_of
+        shift, scale = (t[which].view(spread) for t in (self.shift, self.scale))
+        return (x.to(shift.dtype) / 255 - shift) / scale
+
+    def targets_of(self, rows: Tensor) -> Tensor:
+        """Targets of M trials, (M, n) or (M, n, 1)."""
+        return _rows_of(self.targets, rows)
+
+
+def _rows_of(pool: Tensor, rows: Tensor) -> Tensor:
+    """(P, ...) and (M, n) to (M, n, ...): index_select copies whole rows, indexing one by one."""
+    return pool.index_select(0, rows.reshape(-1)).view(*rows.shape, *pool.shape[1:])
 
 
 def checksum(spec: TaskSpec) -> str:
@@ -76,6 +88,24 @@ def checksum(spec: TaskSpec) -> str:
     if spec.kind.generated:
         return "generated"
     return load_source(spec.name, source_settings(spec)).checksum()
+
+
+def part_sizes(spec: TaskSpec) -> tuple[int, int, int]:
+    """Examples of each part, read from the data where they are not known without.
+
+    Raises:
+        TaskError: the data cannot be had, or not be split so.
+    """
+    known = known_sizes(spec)
+    return known or _source_sizes(spec, load_source(spec.name, source_settings(spec)))
+
+
+def _source_sizes(spec: TaskSpec, source: Source) -> tuple[int, int, int]:
+    rows = len(source.inputs) - source.test
+    objection = split_objection(rows, source.test, spec.split)
+    if objection is not None:
+        raise TaskError(f"task {spec.name!r}: {objection}")
+    return split_sizes(rows, source.test, spec.split)
 
 
 def source_settings(spec: TaskSpec) -> tuple[tuple[str, float | int | str | bool], ...]:
@@ -131,14 +161,12 @@ def _generated(spec: TaskSpec, seeds: Sequence[int], streams: Streams, dtype: to
 def _split(
     spec: TaskSpec, source: Source, seeds: Sequence[int], streams: Streams, dtype: torch.dtype
 ) -> Task:
+    sizes = _source_sizes(spec, source)
     rows = len(source.inputs) - source.test
-    test_rows = torch.arange(rows, len(source.inputs))
-    chosen = [
-        _split_rows(spec, rows, source.test > 0, streams.generator("split", seed)) for seed in seeds
-    ]
+    chosen = [_split_rows(spec, rows, sizes, streams.generator("split", seed)) for seed in seeds]
     parts = {part: torch.stack([each[k] for each in chosen]) for k, part in enumerate(PARTS)}
     if source.test:
-        parts["test"] = test_rows.expand(len(seeds), -1)
+        parts["test"] = torch.arange(rows, len(source.inputs)).expand(len(seeds), -1)
     task = _unscaled(spec.name, source.classes, source.inputs, source.targets, parts, dtype=dtype)
     if not task.lazy:
         task = _copied(task, len(seeds))
@@ -146,17 +174,12 @@ def _split(
 
 
 def _split_rows(
-    spec: TaskSpec, rows: int, own_test: bool, generator: torch.Generator
+    spec: TaskSpec, rows: int, sizes: tuple[int, int, int], generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     if spec.split == "none":
         return torch.arange(rows), torch.arange(0), torch.arange(0)
     order = torch.randperm(rows, generator=generator)
-    train_share, val_share, test_share = spec.split
-    test = 0 if own_test else round(rows * test_share)
-    val = round((rows - test) * val_share / (train_share + val_share))
-    train = rows - test - val
-    if min(train, val, test if not own_test else 1) < 1:
-        raise TaskError(f"task {spec.name!r} has {rows} examples, too few to split as {spec.split}")
+    train, val, _ = sizes
     return order[:train], order[train : train + val], order[train + val :]
 
 

@@ -1,0 +1,152 @@
+"""Tables of one task: every cell with its mean, every contrast with its tests."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from report import effects
+from report.document import Table
+from report.frames import records
+from report.numbers import NOTHING, counted, decimals, listed, number, p_value, seeds_text
+from report.views import TaskView, chosen_words, shown_contrasts
+
+MOST_CELLS = 30  # that a table shows; of more, the ends
+SHOWN = 10  # best and worst cells of a larger table
+
+
+def cell_table(view: TaskView) -> Table:
+    """Mean response of each cell with its interval, n, rate, and how trials ended; best first.
+
+    Of many cells the best, the worst and the baseline.
+    """
+    scale, ranked = view.scale, view.ranked
+    if len(ranked) > MOST_CELLS:
+        place = np.arange(len(ranked))
+        ends = (place < SHOWN) | (place >= len(ranked) - SHOWN)
+        ranked = ranked[ends | ranked["is_baseline"].astype(bool)]
+    digits = decimals(list((ranked["high"] - ranked["low"]) / 2), scale.most_decimals)
+    counts = [name for name in ("diverged", "failed", "missing") if ranked[name].sum()]
+    mean = f"{scale.name}{', %' if scale.unit else ''}"
+    header = ("cell", mean, "95% t interval", "n", "learning rate", *counts)
+    rows = []
+    for cell in records(ranked):
+        low, high = (number(cell[side], digits) for side in ("low", "high"))
+        interval = f"{low} to {high}" if NOTHING not in (low, high) else NOTHING
+        rate = f"{cell['learning_rate']:g}" if np.isfinite(cell["learning_rate"]) else NOTHING
+        rate += " (edge)" if cell["lr_at_edge"] else ""
+        rows.append(
+            (
+                f"{cell['label']} (baseline)" if cell["is_baseline"] else str(cell["label"]),
+                number(cell["value"], digits),
+                interval,
+                str(cell["n"]),
+                rate,
+                *(str(cell[name]) for name in counts),
+            )
+        )
+    strong = frozenset(i for i, cell in enumerate(records(ranked)) if cell["is_baseline"])
+    return Table(
+        caption=_caption(view, len(ranked)),
+        header=header,
+        rows=tuple(rows),
+        numeric=frozenset(header[1:]),
+        strong=strong,
+        note=_table_note(view, ranked),
+    )
+
+
+def _caption(view: TaskView, shown: int) -> str:
+    if shown == len(view.cells):
+        return f"Cells of {view.results.study['name']} on {view.name}, best mean first"
+    return (
+        f"The {SHOWN} best and {SHOWN} worst of {len(view.cells)} cells on {view.name}, and the "
+        "baseline; every row is in trials.csv"
+    )
+
+
+def _table_note(view: TaskView, cells: pd.DataFrame) -> str:
+    """The noise floor (S12), what has no interval, and what a diverged trial counts as (S11)."""
+    parts = []
+    examples = (view.task.get("examples") or {}).get("test", 0)
+    best = float(cells["value"].max()) / 100
+    if view.scale.unit and examples and 0 <= best <= 1:
+        floor = 100 * float(np.sqrt(best * (1 - best) / examples))
+        parts.append(
+            f"Noise floor of {counted(int(examples), 'test example')}: "
+            f"{floor:.1f} percentage points (standard error of one accuracy)."
+        )
+    if (cells["n"] == 1).any():
+        parts.append("From one seed no interval can be computed.")
+    if ((cells["n"] > 1) & cells["low"].isna()).any():
+        parts.append("Without an interval: the mean of seeds that all have the same value.")
+    if cells["diverged"].sum():
+        parts.append(
+            "A diverged trial counts as the worse of the constant predictor and the worst "
+            "finished trial of the task."
+        )
+    if cells["is_lost"].any():
+        lost = listed([str(label) for label in cells.loc[cells["is_lost"], "label"]])
+        parts.append(f"A cell all of whose trials diverged stands last: {lost}.")
+    return " ".join(parts)
+
+
+def contrast_table(view: TaskView) -> Table:
+    """Every contrast with its tests and effect sizes."""
+    frame, scale = shown_contrasts(view), view.scale
+    digits = decimals(list((frame["high"] - frame["low"]) / 2), scale.most_decimals)
+    header = (
+        *("cell", "difference", f"{view.interval} interval", "word", "Holm p", "sign-flip p"),
+        *("d_z", "g", "correlation", "detectable", "n"),
+    )
+    rows = tuple(_contrast_row(row, digits) for row in records(frame))
+    return Table(
+        caption=f"Differences from {view.baseline} on {view.name} ({_unit(scale.difference)})",
+        header=header,
+        rows=rows,
+        numeric=frozenset({*header[1:3], *header[4:]}),
+        note=" ".join(_contrast_notes(view, frame)),
+    )
+
+
+def _contrast_notes(view: TaskView, frame: pd.DataFrame) -> Iterator[str]:
+    """The family and its tests, as far as there are any."""
+    words, seeds = set(frame["word"]), seeds_text(frame["n"])
+    if len(frame) < len(view.contrasts):
+        yield chosen_words(view)
+    if words <= {effects.UNTESTED}:
+        yield f"{seeds}: nothing can be tested and no interval computed."
+        return
+    yield (
+        f"One family of m = {len(view.contrasts)}: Holm-adjusted paired t p; intervals at "
+        f"1 − .05/m; {seeds}. Sign-flip p is exact up to 16 seeds; † at its floor, where it "
+        "could not reach .05/m. Detectable: smallest difference found with power .8."
+    )
+    if effects.SAME in words:
+        yield (
+            "Same on every seed: a difference without spread has no t interval and no t test, and "
+            "no direction is claimed; its p is the sign flips' floor 2/2ⁿ, or 1 where it is zero."
+        )
+
+
+def _unit(difference: str) -> str:
+    return difference or "in its own unit"
+
+
+def _contrast_row(row: dict[str, object], digits: int) -> tuple[str, ...]:
+    def value(name: str) -> float:
+        return float(str(row[name]))
+
+    low, high = (number(value(side), digits, signed=True) for side in ("low", "high"))
+    floor = " †" if row["at_floor"] else ""
+    return (
+        str(row["label"]),
+        number(value("value"), digits, signed=True),
+        f"{low} to {high}" if low != NOTHING else NOTHING,
+        str(row["word"]),
+        p_value(value("p_holm")),
+        p_value(value("sign_flip_p")) + floor,
+        *(number(value(name), 2) for name in ("d_z", "hedges_g", "correlation")),
+        number(value("detectable"), digits),
+        str(row["n"]),
+    )
