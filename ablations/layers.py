@@ -234,38 +234,56 @@ class BatchNorm:
 
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
         """Normalise by the minibatch in training, by the running statistics otherwise."""
-        if self.image:
-            names = ("running_mean", "running_var", "weight", "bias")
-            each = zip(x.unbind(), *(values[name].unbind() for name in names), strict=True)
-            return torch.stack(
-                [
-                    F.batch_norm(
-                        x_m, mean, var, w, b, context.training, self.momentum, self.epsilon
-                    )
-                    for x_m, mean, var, w, b in each
-                ]
-            )
         if context.training:
-            variance, mean = torch.var_mean(x, dim=2, correction=0)  # (M, F)
-            self._remember(x, mean.detach(), variance.detach(), values)
-        else:
-            mean, variance = values["running_mean"], values["running_var"]
-        scale = values["weight"] * torch.rsqrt(variance + self.epsilon)
-        shift = values["bias"] - mean * scale
-        return x * scale[..., None] + shift[..., None]
+            normal, _ = self._normalised(x, values)
+            return self._spread(values["weight"]) * normal + self._spread(values["bias"])
+        scale = values["weight"] * torch.rsqrt(values["running_var"] + self.epsilon)
+        shift = values["bias"] - values["running_mean"] * scale
+        return x * self._spread(scale) + self._spread(shift)
 
     def pullback(
         self, x: Tensor, values: Values, gradients: Values, context: Context
     ) -> tuple[Tensor, Pull]:
-        """By autograd."""
-        return by_autograd(self, x, values, gradients, context)
+        """Ioffe and Szegedy (2015): the gradient less its mean and its slope on the inputs."""
+        if not context.training:
+            return by_autograd(self, x, values, gradients, context)
+        normal, inverse = self._normalised(x, values)
+        weight = values["weight"]
 
-    def _remember(self, x: Tensor, mean: Tensor, variance: Tensor, values: Values) -> None:
-        count = x.numel() // mean.numel()
+        def pull(d: Tensor, wanted: bool) -> Tensor | None:
+            shift, slope = self._total(d), self._total(d * normal)  # (M, F) each
+            gradients["bias"].copy_(shift)
+            gradients["weight"].copy_(slope)
+            if not wanted:
+                return None
+            count = d.numel() // shift.numel()
+            rest = d - self._spread(shift / count) - normal * self._spread(slope / count)
+            return rest.mul_(self._spread(weight * inverse))
+
+        return self._spread(weight) * normal + self._spread(values["bias"]), pull
+
+    def _normalised(self, x: Tensor, values: Values) -> tuple[Tensor, Tensor]:
+        """Inputs with mean 0 and variance 1 per feature, and 1 / deviation (M, F)."""
+        count = x.numel() // (len(x) * self.features)
+        mean = self._total(x) / count
+        centred = x - self._spread(mean)
+        variance = self._total(centred.square()) / count
+        self._remember(count, mean, variance, values)
+        inverse = torch.rsqrt(variance + self.epsilon)
+        return centred.mul_(self._spread(inverse)), inverse
+
+    def _spread(self, numbers: Tensor) -> Tensor:
+        """(M, F) so that it multiplies what the layer holds."""
+        return numbers[:, None, :, None, None] if self.image else numbers[..., None]
+
+    def _total(self, x: Tensor) -> Tensor:
+        """The sum over examples and pixels, (M, F)."""
+        return x.sum((3, 4)).sum(1) if self.image else x.sum(2)
+
+    def _remember(self, count: int, mean: Tensor, variance: Tensor, values: Values) -> None:
         unbiased = variance * (count / max(count - 1, 1))
-        with torch.no_grad():
-            values["running_mean"].lerp_(mean, self.momentum)
-            values["running_var"].lerp_(unbiased, self.momentum)
+        values["running_mean"].lerp_(mean, self.momentum)
+        values["running_var"].lerp_(unbiased, self.momentum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,15 +481,43 @@ class Pool(_Fixed):
 
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
         """(M, N, C, H, W) to (M, N, C, H // 2, W // 2)."""
-        pool = F.max_pool2d if self.name == "max" else F.avg_pool2d
-        pooled = pool(x.flatten(0, 1), 2)
-        return pooled.view(*x.shape[:2], *pooled.shape[1:])
+        corners = self._corners(x)
+        if self.name == "max":
+            return torch.maximum(
+                torch.maximum(corners[0], corners[1]), torch.maximum(corners[2], corners[3])
+            )
+        return (corners[0] + corners[1] + corners[2] + corners[3]) / 4
 
     def pullback(
         self, x: Tensor, values: Values, gradients: Values, context: Context
     ) -> tuple[Tensor, Pull]:
-        """By autograd."""
-        return by_autograd(self, x, values, gradients, context)
+        """A quarter to each pixel, or all to the first of the largest, as torch does."""
+        y = self.stacked(x, values, context)
+
+        def pull(d: Tensor, wanted: bool) -> Tensor | None:
+            if not wanted:
+                return None
+            into = torch.zeros_like(x)
+            if self.name == "average":
+                for corner in self._corners(into):
+                    corner.copy_(d / 4)
+                return into
+            left = torch.ones_like(y, dtype=torch.bool)
+            for corner, place in zip(self._corners(x), self._corners(into), strict=True):
+                largest = (corner == y) & left
+                torch.mul(d, largest, out=place)
+                left ^= largest
+            return into
+
+        return y, pull
+
+    def _corners(self, x: Tensor) -> list[Tensor]:
+        """The four pixels of every square, row by row, (M, N, C, H // 2, W // 2) each.
+
+        Their maximum is some five times faster than `F.max_pool2d` on one thread.
+        """
+        height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
+        return [x[..., i:height:2, j:width:2] for i in (0, 1) for j in (0, 1)]
 
 
 @dataclass(frozen=True, slots=True)

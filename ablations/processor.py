@@ -18,6 +18,7 @@ import ctypes
 import os
 import platform
 import sys
+from functools import cache
 from pathlib import Path
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h of glibc
@@ -53,6 +54,7 @@ def choose_matrix_routines() -> None:
         os.environ["OPENBLAS_CORETYPE"] = "SkylakeX"
 
 
+@cache
 def matrix_routines() -> str:
     """The processor that numpy's OpenBLAS computes for, as it names it; empty without one."""
     import numpy  # noqa: F401, PLC0415

@@ -4,33 +4,45 @@ Every way trains the same trials from the same initial weights on the same minib
 must reach the same loss. Rounds are interleaved in random order. Slow ways train a few
 trials and are scaled per trial. The stacked way goes through the very pool and jobs that
 `python -m ablations run` uses, evaluations on, one stack on each core.
+
+Raw samples go to RESULTS/speedup.csv; what each contest computes, and what the machine can
+do at most, to speedup.json beside it. A case that is measured again replaces its own rows.
 """
 
 from __future__ import annotations
 
+import csv
+import json
+import math
 import os
 import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
 from ablations.design import TaskSpec, baseline_cell
 from ablations.levels import TASKS, Level, Scalar, Value
 from ablations.options import Parser, whole_number
-from ablations.records import write_csv
+from ablations.provenance import machine
+from ablations.records import write_atomically, write_csv
 from ablations.stacking import Member, Stack
 from ablations.workers import Job, Processes
 from benchmarks import peers
+from benchmarks.gate import T_975
 from benchmarks.peers import Case, lay_out
+from benchmarks.rates import measured_rates
+from benchmarks.work import work_of
 
 COLUMNS = ["case", "way", "round", "order", "trials", "steps", "seconds", "compile_seconds", "loss"]
 LOSS_TOLERANCE = 0.05  # of the mean final loss, relative; JAX leaves partial minibatches out
 LIMIT = 3600.0
+SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,25 +164,64 @@ def jax_way(case: Case) -> Callable[[], Sample]:
     return lambda: replace(timed(run), compile_seconds=compiling)
 
 
-def measure(rounds: int, path: Path, names: str = "") -> list[dict[str, object]]:
-    """Time every way of every contest, interleaved, and write the raw samples."""
+def measure(rounds: int, folder: Path, names: str = "") -> list[dict[str, Any]]:
+    """Time every way of the contests whose name holds `names`, and write the files after each.
+
+    Rows of other contests stay as they are. Returns the rows measured now.
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    rows: list[dict[str, object]] = []
+    rows, notes = read_speedups(folder)
+    measured: list[dict[str, Any]] = []
     pool = Processes(cores)
     try:
         for each in contests():
             if names in each.name:
-                rows += _contest_rows(each, pool, cores, rounds)
-                write_csv(path, COLUMNS, rows)
+                note = note_of(each, cores)
+                new = list(_contest_rows(each, pool, cores, rounds))
+                measured += new
+                rows = [row for row in rows if row["case"] != each.name] + new
+                notes[each.name] = note
+                write_speedups(folder, rows, notes)
     finally:
         pool.close()
-    return rows
+    return measured
+
+
+def note_of(each: Contest, cores: int) -> dict[str, Any]:
+    """What a contest computes per trial, and what the machine can do just now."""
+    here = machine("cpu", 1)
+    return {
+        "trials": len(each.stack.members),
+        "cores": cores,
+        "work": asdict(work_of(each.stack)),
+        "rates": measured_rates(),
+        "machine": {key: here[key] for key in ("created", "commit", "dirty", "cpu", "torch")},
+    }
+
+
+def read_speedups(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows and notes of what was measured before; none of what cannot be read."""
+    try:
+        with (folder / "speedup.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        content = json.loads((folder / "speedup.json").read_text(encoding="utf-8"))
+        notes: dict[str, Any] = dict(content["cases"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return [], {}
+    return [row for row in rows if list(row) == COLUMNS and row["case"] in notes], notes
+
+
+def write_speedups(folder: Path, rows: Sequence[dict[str, Any]], notes: dict[str, Any]) -> None:
+    """Write speedup.csv, and speedup.json with what is to be known about it."""
+    write_csv(folder / "speedup.csv", COLUMNS, rows)
+    content = json.dumps({"schema": SCHEMA, "cases": notes}, indent=1, allow_nan=False)
+    write_atomically(folder / "speedup.json", content + "\n")
 
 
 def _contest_rows(
     each: Contest, pool: Processes, cores: int, rounds: int
-) -> Iterator[dict[str, object]]:
+) -> Iterator[dict[str, Any]]:
     ways = ways_of(each, pool, cores)
     order = random.Random(each.name)
     brief = replace(each, stack=replace(each.stack, steps=20))
@@ -194,37 +245,44 @@ def _contest_rows(
 
 
 def ratios(
-    rows: list[dict[str, object]], *, compiling: bool = False
+    rows: Sequence[dict[str, Any]], *, compiling: bool = False
 ) -> dict[tuple[str, str], list[float]]:
     """Seconds per trial of each other way over those of the stacks, round by round."""
-    cost: dict[tuple[object, object, object], float] = {}
+    cost: dict[tuple[str, int, str], float] = {}
     for row in rows:
-        extra = float(str(row["compile_seconds"])) if compiling else 0.0
-        seconds = float(str(row["seconds"])) + extra
-        cost[row["case"], row["round"], row["way"]] = seconds / int(str(row["trials"]))
+        seconds = float(row["seconds"]) + (float(row["compile_seconds"]) if compiling else 0.0)
+        cost[row["case"], int(row["round"]), row["way"]] = seconds / int(row["trials"])
     found: dict[tuple[str, str], list[float]] = {}
     for (case, number, way), seconds in cost.items():
         if way != "stacked":
-            found.setdefault((str(case), str(way)), []).append(
-                seconds / cost[case, number, "stacked"]
-            )
+            found.setdefault((case, way), []).append(seconds / cost[case, number, "stacked"])
     return found
 
 
-def render(rows: list[dict[str, object]]) -> str:
-    """Median ratio with the range over the rounds, per case and way."""
+def geometric_mean(values: Sequence[float]) -> tuple[float, float, float]:
+    """Of ratios, with a 95% Student t interval over the rounds; NaN bounds for a single one."""
+    logs = [math.log(value) for value in values]
+    middle, half, n = statistics.fmean(logs), math.nan, len(logs)
+    if n > 1:
+        half = T_975[min(n - 1, len(T_975)) - 1] * statistics.stdev(logs) / math.sqrt(n)
+    return math.exp(middle), math.exp(middle - half), math.exp(middle + half)
+
+
+def render(rows: Sequence[dict[str, Any]]) -> str:
+    """Geometric mean of the ratios with its interval over the rounds, per case and way."""
     without, included = ratios(rows), ratios(rows, compiling=True)
     table = []
     for (case, way), values in without.items():
-        line = [case, way, statistics.median(values), min(values), max(values)]
-        table.append([*line, statistics.median(included[case, way]) if way == "jax" else None])
-    headers = ["case", "against", "times faster", "lowest", "highest", "with compilation"]
+        compiled = geometric_mean(included[case, way]) if way == "jax" else [None] * 3
+        table.append([case, way, *geometric_mean(values), *compiled, len(values)])
+    headers = ["case", "against", "times faster", "95% t from", "to"]
+    headers += ["with compilation", "from", "to", "rounds"]
     return tabulate(table, headers, floatfmt=".2f", tablefmt="github")
 
 
-def disagreeing(rows: list[dict[str, object]]) -> list[str]:
+def disagreeing(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Ways whose final loss is not that of the stacks."""
-    losses = {(row["case"], row["way"]): float(str(row["loss"])) for row in rows}
+    losses = {(row["case"], row["way"]): float(row["loss"]) for row in rows}
     return [
         f"{case}: {way} ends at loss {loss:.4g}, the stacks at {losses[case, 'stacked']:.4g}"
         for (case, way), loss in losses.items()
@@ -235,11 +293,11 @@ def disagreeing(rows: list[dict[str, object]]) -> list[str]:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write speedup.csv, print the table; 1 if a way reached another loss."""
     top = Parser(prog="benchmarks speedup", description=__doc__)
-    top.add_argument("--results", type=Path, default=Path("results/speedup"))
+    top.add_argument("--results", type=Path, default=Path("results/standard"))
     top.add_argument("--rounds", type=whole_number, default=5)
-    top.add_argument("--case", default="", help="only contests whose name holds this")
+    top.add_argument("--case", default="", help="only cases whose name holds this; others stay")
     options = top.parse_args(arguments)
-    rows = measure(max(options.rounds, 1), options.results / "speedup.csv", options.case)
+    rows = measure(max(options.rounds, 1), options.results, options.case)
     print(render(rows))
     problems = disagreeing(rows)
     for problem in problems:

@@ -63,6 +63,11 @@ TIMINGS: Final = _columns(
     (WHOLE, ("process", "round", "order", "iterations")),
     (NUMBER, ("seconds",)),
 )
+SPEEDUP: Final = _columns(
+    (TEXT, ("case", "way")),
+    (WHOLE, ("round", "order", "trials", "steps")),
+    (NUMBER, ("seconds", "compile_seconds", "loss")),
+)
 STUDY_KEYS: Final[dict[str, type]] = {
     "name": str,
     "tasks": list,

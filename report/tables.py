@@ -15,6 +15,7 @@ from report.schema import (
     PICTURES,
     POINTS,
     REMEDY,
+    SPEEDUP,
     STACKS,
     STAGES,
     STATUSES,
@@ -54,6 +55,9 @@ class Results:
     machine: dict[str, Any]
     studies: tuple[StudyResults, ...]
     timings: pd.DataFrame
+    timing_notes: Mapping[str, Any] = field(default_factory=dict)  # timings.json, if there
+    speedup: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SPEEDUP)))
+    speedup_notes: Mapping[str, Any] = field(default_factory=dict)  # speedup.json, if there
 
 
 def read_results(folder: Path) -> Results:
@@ -64,18 +68,22 @@ def read_results(folder: Path) -> Results:
     """
     if folder.exists() and not folder.is_dir():
         raise TableError(f"{folder}: is a file, not a folder of results; name the folder it is in")
-    machine_file = folder / "machine.json"
-    machine = read_json(machine_file) if machine_file.exists() else {}
+    machine, timing_notes, speedup_notes = (
+        read_json(folder / name) if (folder / name).exists() else {}
+        for name in ("machine.json", "timings.json", "speedup.json")
+    )
     studies = [_read_study(path) for path in _study_folders(folder)]
     timings = read_table(folder / "timings.csv", TIMINGS)
-    if not studies and timings.empty:
+    speedup = read_table(folder / "speedup.csv", SPEEDUP)
+    if not studies and timings.empty and speedup.empty:
         raise TableError(f"{folder}: there are no results here; run `make ablations` first")
     doubled = doubled_in(results.study["name"] for results in studies)
     if doubled:
         raise TableError(
             f"{folder}: two folders hold a study named {doubled[0]!r}; keep one of them"
         )
-    return Results(folder, machine, tuple(sorted(studies, key=_study_order)), timings)
+    ordered = tuple(sorted(studies, key=_study_order))
+    return Results(folder, machine, ordered, timings, timing_notes, speedup, speedup_notes)
 
 
 def _study_folders(folder: Path) -> list[Path]:
