@@ -157,14 +157,15 @@ def plan_command(options: argparse.Namespace) -> int:
 
 def status_command(options: argparse.Namespace) -> int:
     """Say how many trials are done, and how they ended."""
-    from ablations.running import find, tally  # noqa: PLC0415
+    from ablations.running import find, render_outdated, tally  # noqa: PLC0415
     from ablations.standing import render_standing  # noqa: PLC0415
 
     studies, device = chosen_studies(options), chosen_device(options)
     found = find(studies, results_folder(options, device), device)
     for study in studies:
         print(f"{study.name}: {tally(found, [study])}")
-        print("".join(f"{line}\n" for line in render_standing(found, [study])), end="")
+        lines = [*render_outdated(found, [study]), *render_standing(found, [study])]
+        print("".join(f"{line}\n" for line in lines), end="")
     return OK if tally(found, studies).complete else INCOMPLETE
 
 

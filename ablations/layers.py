@@ -415,7 +415,7 @@ DERIVATIVES: dict[str, Derivative] = {
     "hardswish": lambda d, x, y, _: aten.hardswish_backward(d, x),
     "hardshrink": lambda d, x, y, s: aten.hardshrink_backward(d, x, float(s["threshold"])),
     "softshrink": lambda d, x, y, s: aten.softshrink_backward(d, x, float(s["threshold"])),
-    "tanhshrink": lambda d, x, y, _: d * (x - y).square_(),  # tanh^2
+    "tanhshrink": lambda d, x, y, _: torch.tanh(x).square_().mul_(d),
 }
 
 MODULES: dict[str, Callable[[Mapping[str, Scalar]], nn.Module]] = {

@@ -210,11 +210,11 @@ class Optimizer:
 
     rule: Rule
     state: State
-    coefficients: list[Step]  # one dict of (M, 1) tensors per step
+    coefficients: Step  # (T, M, 1) each
 
     def step(self, t: int, p: Tensor, g: Tensor) -> None:
         """Update parameters p (M, P) by gradient g (M, P) in step t, counted from 0."""
-        c = self.coefficients[t]
+        c = {name: values[t] for name, values in self.coefficients.items()}  # (M, 1) each
         if "decay" in c:
             g.addcmul_(p, c["decay"])
         self.rule.update(p, g, self.state, c)
@@ -282,12 +282,16 @@ def stacked_optimizer(
     coefficients = rule.coefficients(rates, hyper)
     if weight_decay.any():
         coefficients["decay"] = _constant(weight_decay, rates)
-    moved = {key: c.to(like).unsqueeze(2) for key, c in coefficients.items()}  # (T, M, 1)
-    by_step = [
-        dict(zip(moved, values, strict=True)) for values in zip(*moved.values(), strict=True)
-    ]
+    coefficients = {key: _moved(c, like).unsqueeze(2) for key, c in coefficients.items()}
     state = {key: torch.zeros_like(like) for key in rule.state}
-    return Optimizer(rule, state, by_step)
+    return Optimizer(rule, state, coefficients)
+
+
+def _moved(coefficient: Tensor, like: Tensor) -> Tensor:
+    """(T, M) in the type and on the device of `like`; one that never changes is kept once."""
+    if coefficient.stride(0) == 0:
+        return coefficient[:1].to(like).expand_as(coefficient)
+    return coefficient.to(like)
 
 
 def weight_decay_of(cell: Cell) -> float:

@@ -20,7 +20,7 @@ from tabulate import tabulate
 from ablations.costs import TABLE, predicted_seconds, values_of, work
 from ablations.design import Cell, DesignError, Study, TaskSpec, trained_cells
 from ablations.records import DONE, is_done, record_path, write_atomically
-from ablations.running import Found, chosen_rate, decided_stacks, find
+from ablations.running import Found, chosen_rate, decided_stacks, find, render_outdated
 from ablations.stacking import Stack, final_stacks, tuning_stack
 from ablations.standing import render_standing, waiting
 from ablations.tasks import TaskError, checksum
@@ -83,7 +83,7 @@ def plan(studies: Sequence[Study], results: Path, device: str) -> Plan:
             read = found[study.name].read
             left += [[stack for stack in each if not is_done(read(stack))] for each in stacks]
     chains = tuple(chain for each in left for chain in _chains(each))
-    notes = tuple(render_standing(found, studies))
+    notes = (*render_outdated(found, studies), *render_standing(found, studies))
     return Plan(tuple(rows), chains, _overhead([stack for each in left for stack in each]), notes)
 
 

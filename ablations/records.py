@@ -128,6 +128,28 @@ def read_record(folder: Path, key: str, report: Callable[[str], None]) -> dict[s
     return payload
 
 
+def outdated_records(
+    folder: Path, context: Mapping[str, Mapping[str, Any]]
+) -> tuple[int, list[str]]:
+    """How many records of a study were made otherwise than now, and in what that differs.
+
+    Args:
+        context: by task, what can change a record's numbers besides its stack.
+    """
+    count, differing = 0, set[str]()
+    for path in folder.glob("records/*/*.json"):
+        try:
+            payload = unseal(path.read_bytes(), path.stem)
+        except OSError:  # another run set it aside, or it may not be read
+            continue
+        config: Mapping[str, Any] = payload["config"] if payload is not None else {}
+        now = context.get(config.get("task", {}).get("name"), {})
+        others = {name for name, value in now.items() if config.get(name) != value}
+        count += bool(others)
+        differing |= others
+    return count, sorted(differing)
+
+
 def is_done(payload: Mapping[str, Any] | None) -> bool:
     """Whether every trial of a record ended by itself."""
     return payload is not None and all(row["status"] in DONE for row in payload["outcome"]["rows"])

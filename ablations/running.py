@@ -33,6 +33,7 @@ from ablations.records import (
     collect,
     is_done,
     key_of,
+    outdated_records,
     read_record,
     record_path,
     seal,
@@ -51,6 +52,8 @@ LOCK_POLL = 0.5  # seconds between looks at a stack that another process is trai
 LEAST_LIMIT = 300.0  # seconds a stack may take at least before it counts as hanging
 LIMIT_FACTOR = 20  # or this many times what was predicted
 PLAIN_EVERY = 10.0  # seconds between progress lines where there is no terminal
+
+CONTEXT = {"vectors": "vector instructions", "matrices": "matrix routines"}  # a record's words
 
 Payload = dict[str, Any]
 
@@ -251,6 +254,24 @@ def tally(found: Mapping[str, Found], studies: Sequence[Study]) -> Tally:
             for row in payload["outcome"]["rows"] if payload else ():
                 result.counts[row["status"]] = result.counts.get(row["status"], 0) + 1
     return result
+
+
+def render_outdated(found: Mapping[str, Found], studies: Sequence[Study]) -> list[str]:
+    """A line for every unfinished study that has records of another version of code or data."""
+    lines = []
+    for study in studies:
+        each = found[study.name]
+        if not tally(found, [study]).missing:
+            continue
+        count, differing = outdated_records(each.folder, each.context)
+        other = ", ".join(CONTEXT.get(word, word) for word in differing)
+        if count:
+            lines.append(
+                f"{study.name}: {count:,} record{'s' if count > 1 else ''} in {each.folder} made "
+                f"with other {other} cannot be used, and a run replaces the CSV files; to keep "
+                "these, choose another folder with --results"
+            )
+    return lines
 
 
 class Progress:
@@ -457,6 +478,8 @@ def run(studies: Sequence[Study], settings: Settings) -> Tally:
     if before.complete:
         _collect_all(found, studies)
         return before
+    for line in render_outdated(found, studies):
+        print(line, file=sys.stderr, flush=True)
     pool: Pool = Processes(settings.workers) if settings.workers else Here()
     training = Run(found, settings, pool)
     try:

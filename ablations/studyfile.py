@@ -19,6 +19,7 @@ from ablations.design import (
     Rates,
     Study,
     TaskSpec,
+    baseline_cell,
     canonical,
     cells_of,
     objection,
@@ -63,8 +64,9 @@ CLAIM_KEYS = (
 )  # fmt: skip
 CLAIM_TEXTS = ("statement", "task", "response", "because", "table", "id")
 CLAIM_NUMBERS = ("by", "equal_within")
-NAME = re.compile(r"\w[\w .+-]{0,99}")
+NAME = re.compile(r"\w[\w .+-]*")
 BARE_KEY = re.compile(r"[\w-]+", re.ASCII)  # what TOML takes without quotes
+NAME_LETTERS = 100
 NAME_BYTES = 200  # file systems allow 255, of which temporary files need some
 SHARES = (0.6, 0.2, 0.2)  # of training, validation and test
 SHARE_ROUNDING = 1e-5  # by which a sum of shares may miss 1: a third is written 0.333333
@@ -111,7 +113,7 @@ def load_study(path: Path, profile: str = "standard") -> Study:
     """
     try:
         with path.open("rb") as file:
-            content = tomllib.load(file)
+            content = tomllib.loads(file.read().decode("utf-8-sig"))  # some editors add a BOM
     except FileNotFoundError:
         raise DesignError(
             f"{path}: no such study file; `ablations list` shows the studies"
@@ -206,13 +208,13 @@ class _Reader:
 
     def _name(self, header: Mapping[str, Any]) -> str:
         name: str = _require(header, "name", str, "study")
+        if len(name) > NAME_LETTERS or len(name.encode()) > NAME_BYTES:
+            raise DesignError(f"[study] name {name!r} is too long to name a folder; shorten it")
         if not NAME.fullmatch(name) or name.endswith((" ", ".")) or name.casefold() in TAKEN_NAMES:
             raise DesignError(
                 f"[study] name {name!r} cannot name a folder; "
                 "use letters, digits, spaces and . _ + -"
             )
-        if len(name.encode()) > NAME_BYTES:
-            raise DesignError(f"[study] name {name!r} is too long to name a folder; shorten it")
         return name
 
     def _design(self, header: Mapping[str, Any]) -> Any:
@@ -328,6 +330,10 @@ class _Reader:
                 for name, level in _typed(claim.get(side, {}), dict, f"{what}: {side}").items():
                     _check_level(name, level, levels, what)
             _check_form(claim, what)
+            if "trend" in claim:
+                _check_trend(trend, levels, what)
+            else:
+                _check_sides(study, claim, what)
 
     def _check_cells(self, study: Study) -> None:
         trials = 0
@@ -419,6 +425,74 @@ def _check_form(claim: Mapping[str, Any], what: str) -> None:
             f"{what}: expected got {claim['expected']!r}; "
             "choose 'supported', 'contradicted' or 'unresolved'"
         )
+    if claim.get("table", "trials") not in ("trials", "timings"):
+        raise DesignError(
+            f"{what}: table got {claim['table']!r}; choose 'trials', the default, or 'timings'"
+        )
+    _check_margin(claim, what)
+
+
+def _check_margin(claim: Mapping[str, Any], what: str) -> None:
+    """A claim has at most one margin; an advantage of less than nothing is the other side's."""
+    if "equal_within" in claim and ("by" in claim or "trend" in claim):
+        other = "by" if "by" in claim else "trend"
+        raise DesignError(f"{what} has {other} and equal_within; leave one of them out")
+    if claim.get("by", 0) < 0:
+        raise DesignError(f"{what}: by got {claim['by']!r}; give 0 or more, or swap the sides")
+    if claim.get("equal_within", 1) <= 0:
+        raise DesignError(
+            f"{what}: equal_within got {claim['equal_within']!r}; give a number above 0"
+        )
+
+
+def _check_trend(trend: Mapping[str, Any], levels: Mapping[str, set[str]], what: str) -> None:
+    """A trend rises or falls over a factor whose levels are numbers."""
+    known_keys(trend, ("factor", "direction"), f"{what}: trend key")
+    direction = trend.get("direction")
+    if direction not in ("rises", "falls"):
+        raise DesignError(
+            f"{what}: trend direction got {direction!r}; choose 'rises' or 'falls'"
+            if "direction" in trend
+            else f"{what}: trend needs direction; add direction = 'rises' or 'falls'"
+        )
+    words = sorted(level for level in levels[trend["factor"]] if not level.isdecimal())
+    if words:
+        raise DesignError(
+            f"{what}: {words[0]!r} of {trend['factor']} is not a number, so its levels have no "
+            "order; give better and worse"
+        )
+
+
+def _check_sides(study: Study, claim: Mapping[str, Any], what: str) -> None:
+    """The two sides are different networks, and both are trained, on one of the tasks at least."""
+    tasks = [study.task(claim["task"])] if "task" in claim else study.tasks
+    trained = [{canonical(cell) for cell in cells_of(study, task)} for task in tasks]
+    sides = {
+        side: [canonical(_cell_of(study, task, claim[side])) for task in tasks]
+        for side in ("better", "worse")
+    }
+    for side, cells in sides.items():
+        if not any(cell in known for cell, known in zip(cells, trained, strict=True)):
+            raise DesignError(
+                f"{what}: no task of the study trains the cell that is {side}; name one that the "
+                "design has"
+            )
+    if sides["better"] == sides["worse"]:
+        raise DesignError(
+            f"{what}: better and worse are the same network; name two that are different"
+        )
+
+
+def _cell_of(study: Study, task: TaskSpec, named: Mapping[str, Any]) -> Cell:
+    """The baseline with some levels replaced, each by its text or its bare name."""
+    values = dict(study.fixed) | {factor.name: factor.baseline for factor in study.factors}
+    for factor in study.factors:
+        if factor.name in named:
+            asked = text(named[factor.name])
+            values[factor.name] = next(
+                level for level in factor.levels if asked in {text(level), bare(text(level))}
+            )
+    return baseline_cell(task.name, values)
 
 
 def _check_level(name: str, level: Any, levels: Mapping[str, set[str]], what: str) -> None:

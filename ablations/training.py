@@ -112,6 +112,11 @@ class _Training:
         return self.whole.values
 
     @property
+    def trained(self) -> Tensor:
+        """The parameters of all trials without their padding, which may be anything."""
+        return self.values.flat[:, : self.parameters]
+
+    @property
     def divisible(self) -> bool:
         """Whether the examples of a step may be taken in parts: batch norm needs them all."""
         return self.cell.norm.name != "batch"
@@ -275,7 +280,8 @@ def _run(training: _Training, stack: Stack, members: Sequence[Member], steps: in
         x, y, count = next(batches)
         _add_up(training, x, y, count, context)
         if t + 1 in evaluated:
-            history.gradient_norm = torch.linalg.vector_norm(gradient, dim=1)
+            found = gradient[:, : training.parameters]
+            history.gradient_norm = torch.linalg.vector_norm(found, dim=1)
         add_penalty(gradient, flat, l1, l2)
         training.optimizer.step(t, flat, gradient)
         if t + 1 in evaluated and not history.evaluate(t + 1):
@@ -457,7 +463,7 @@ class _History:
             columns = [
                 *_measure(training, self.curve_rows["train"]),
                 *_measure(training, self.curve_rows["val"]),
-                (training.values.flat * 0).sum(1).isfinite().double(),  # infinity * 0 is NaN
+                (training.trained * 0).sum(1).isfinite().double(),  # infinity * 0 is NaN
             ]
             if self.gradient_norm is not None:
                 columns.append(self.gradient_norm.double())

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ablations.design import DesignError, Study
 from ablations.records import canonical_json, collect, is_done
-from ablations.running import decided_stacks, find
+from ablations.running import decided_stacks, find, render_outdated
 from ablations.training import train
 
 
@@ -25,7 +25,9 @@ def verify(studies: Sequence[Study], results: Path, device: str, sample: int) ->
         pairs = [(stack, each.read(stack)) for stack in decided_stacks(found, study)]
         done = [(stack, payload) for stack, payload in pairs if payload is not None]
         if not done:
-            problems.append(f"{study.name}: no records in {each.folder}; run it first")
+            problems += render_outdated(found, [study]) or [
+                f"{study.name}: no records in {each.folder}; run it first"
+            ]
             continue
         with tempfile.TemporaryDirectory() as scratch:
             collect(Path(scratch), [(s, each.key(s), p) for s, p in done])

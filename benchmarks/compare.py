@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", default="cpu", help="cpu or cuda (default: cpu)")
     add("--threads", type=whole_number, default=1, help="of each process (default: 1)")
     add("--quiet-machine", action="store_true",
-        help=f"call a ratio within {QUIET:.0%} the same, not {SHARED:.0%}")  # fmt: skip
+        help=f"call a ratio within {QUIET:.0%}% the same, not {SHARED:.0%}%")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write the numbers to a file, too")
     return top
 

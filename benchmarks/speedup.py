@@ -42,6 +42,8 @@ from benchmarks.work import work_of
 COLUMNS = ["case", "way", "round", "order", "trials", "steps", "seconds", "compile_seconds", "loss"]
 LOSS_TOLERANCE = 0.05  # of the mean final loss, relative; JAX leaves partial minibatches out
 LIMIT = 3600.0
+BUDGET = 840.0  # seconds of all contests; on a machine that is busy, rounds are left out
+LEAST_ROUNDS = 3
 SCHEMA = 1
 
 
@@ -156,11 +158,8 @@ def ways_of(each: Contest, pool: Processes, cores: int) -> dict[str, Callable[[]
 
 
 def jax_way(case: Case) -> Callable[[], Sample]:
-    """JAX on all trials: the first call compiles, and says how long that took."""
-    run = peers.with_jax(case)
-    first = timed(run)
-    warm = timed(run)
-    compiling = max(first.seconds - warm.seconds, 0.0)
+    """JAX on all trials, compiled once; every sample says how long that took."""
+    run, compiling = peers.with_jax(case)
     return lambda: replace(timed(run), compile_seconds=compiling)
 
 
@@ -173,16 +172,18 @@ def measure(rounds: int, folder: Path, names: str = "") -> list[dict[str, Any]]:
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     rows, notes = read_speedups(folder)
     measured: list[dict[str, Any]] = []
+    chosen = [each for each in contests() if names in each.name]
+    end = time.monotonic() + BUDGET
     pool = Processes(cores)
     try:
-        for each in contests():
-            if names in each.name:
-                note = note_of(each, cores)
-                new = list(_contest_rows(each, pool, cores, rounds))
-                measured += new
-                rows = [row for row in rows if row["case"] != each.name] + new
-                notes[each.name] = note
-                write_speedups(folder, rows, notes)
+        for k, each in enumerate(chosen):
+            note = note_of(each, cores)
+            stop = time.monotonic() + (end - time.monotonic()) / (len(chosen) - k)
+            new = list(_contest_rows(each, pool, cores, rounds, stop))
+            measured += new
+            rows = [row for row in rows if row["case"] != each.name] + new
+            notes[each.name] = note
+            write_speedups(folder, rows, notes)
     finally:
         pool.close()
     return measured
@@ -220,13 +221,18 @@ def write_speedups(folder: Path, rows: Sequence[dict[str, Any]], notes: dict[str
 
 
 def _contest_rows(
-    each: Contest, pool: Processes, cores: int, rounds: int
+    each: Contest, pool: Processes, cores: int, rounds: int, stop: float
 ) -> Iterator[dict[str, Any]]:
+    """Every way once in each round; after three rounds none that would end after `stop`."""
     ways = ways_of(each, pool, cores)
     order = random.Random(each.name)
     brief = replace(each, stack=replace(each.stack, steps=20))
     stacked(pool, brief, cores)  # imports and first allocations
+    begun = time.monotonic()
     for number in range(rounds):
+        now = time.monotonic()
+        if number >= LEAST_ROUNDS and now + (now - begun) / number > stop:
+            return
         names = list(ways)
         order.shuffle(names)
         for place, name in enumerate(names):

@@ -24,15 +24,19 @@ Contents, in the order in which a number travels:
     verdicts, claims    sentences on trial: a verdict, and the numbers behind it
     published           known results: published, measured, within tolerance or not
     throughput          relative times, paired by round
+    scaling             seconds against minibatch, width and depth, and where that saturates
+    bargains            scores joined with seconds: what no cell beats at both, time to a target
+    speedups            stacks against other ways of training, and shares of the machine's rates
 
     numbers             units, signs, and the digits that intervals support
     prose               sentences that claim no more than their intervals allow
     rankings, headlines who leads on a task, in a sentence and at the top of the report
+    time_words          seconds, and ratios of seconds, as text
     escaping            text from files made inert
     anchors             names for files and for what links point at
     palette, axes, drawing    colours for light and dark pages; a figure as SVG and PNG
     tiles               pictures of pictures.csv, decoded and checked
-    forests, learning, heat_maps, factorial, sensitivity, walls
+    forests, learning, heat_maps, factorial, sensitivity, walls, time_plots
                         plots: an `Axes` and a tidy frame each
 
     views               one study on one task as a reader sees it
@@ -44,6 +48,8 @@ Contents, in the order in which a number travels:
     study_findings      what a study offers to the findings
     study_section, crossed_section, claims_section, published_section, throughput_section
                         sections: sentences, tables and figures of one thing each
+    scaling_section, input_section, bargain_section, speedup_section, timing_notes
+                        what the section on time consists of
     methods             how the numbers were made, and from what
     document            the report as plain data
     contents            the whole report from a results folder

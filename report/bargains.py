@@ -4,7 +4,7 @@ Scores come from trials.csv, seconds from timings.csv; the two are joined by tas
 factors, so that a cell has a time only if its own network was timed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,14 +12,14 @@ import pandas as pd
 
 from report import curves, effects
 from report.frames import records
-from report.grids import lower_is_better
+from report.grids import level_label, lower_is_better
 from report.schema import FACTORS
 from report.tables import StudyResults
 from report.throughput import AGAIN, WAY
 
 TRAINING: Final = "training step"
 COLUMNS = [
-    *("label", "value", "low", "high", "n", "is_baseline", "is_lost"),
+    *("label", "brief", "value", "low", "high", "n", "is_baseline", "is_lost"),
     *("seconds", "seconds_low", "seconds_high", "samples", "on_front"),
 ]
 SHARE_OF_BASELINE = 0.9  # of the way from the constant predictor to the baseline: the target
@@ -43,20 +43,33 @@ def timed_cells(
         twins: workloads that were not timed, and the ones that compute the same.
     """
     seconds = _seconds_by_factors(task, speeds, timings, twins)
-    cells = effects.cell_table(results, task)
     factors = [str(factor["name"]) for factor in results.study["factors"]]
-    base = {name: str(results.study["baseline"].get(name)) for name in FACTORS}
+    cells = _named_by_departure(effects.cell_table(results, task), factors)
+    trained = results.trials[results.trials["task"] == task].drop_duplicates(factors)
+    keys = {tuple(str(row[f]) for f in factors): _key(row) for row in records(trained)}
     rows = []
     for cell in records(cells):
-        levels = {**base, **{factor: str(cell[factor]) for factor in factors}}
-        found = seconds.get(_key(levels))
+        found = seconds.get(keys.get(tuple(str(cell[factor]) for factor in factors), ()))
         if found is not None and np.isfinite(cell["value"]):
-            rows.append({**{c: cell[c] for c in COLUMNS[:7]}, **found, "on_front": False})
+            rows.append({**{c: cell[c] for c in COLUMNS[:8]}, **found, "on_front": False})
     frame = pd.DataFrame(rows, columns=COLUMNS)
     task_entry = next(t for t in results.study["tasks"] if t["name"] == task)
     sign = -1.0 if lower_is_better(task_entry["response"]) else 1.0
     frame["on_front"] = _front(sign * frame["value"], frame["seconds"], frame["is_lost"])
     return frame
+
+
+def _named_by_departure(cells: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """The cells with `brief`: where a study has several factors, the levels that depart."""
+    base = cells[cells["is_baseline"].astype(bool)]
+    if len(factors) == 1 or base.empty:
+        return cells.assign(brief=cells["label"])
+    first = records(base)[0]
+    names = [
+        ", ".join(level_label(f, str(cell[f])) for f in factors if cell[f] != first[f])
+        for cell in records(cells)
+    ]
+    return cells.assign(brief=[name or "baseline" for name in names])
 
 
 def _key(levels: Mapping[str, Any]) -> tuple[str, ...]:
@@ -137,13 +150,14 @@ def times_to_target(
         cells: rows of `timed_cells`.
 
     Returns:
-        `label`, `is_baseline`, `steps`, `steps_low`, `steps_high`, `n`, `reached` (their share),
-        `reached_low`, `reached_high`, `seconds`, `value`, `low`, `high` (seconds to target).
+        `label`, `brief`, `is_baseline`, `steps`, `steps_low`, `steps_high`, `n`, `reached` (their
+        share), `reached_low`, `reached_high`, `seconds`, and `value`, `low`, `high`: seconds to
+        the target.
     """
     steps = curves.steps_to_target(results, task, target)
     steps = steps.rename(columns={"value": "steps", "low": "steps_low", "high": "steps_high"})
     steps = steps[["label", *_STEPS]]
-    paces = cells[["label", "is_baseline", "seconds", "seconds_low", "seconds_high"]]
+    paces = cells[["label", "brief", "is_baseline", "seconds", "seconds_low", "seconds_high"]]
     joined = paces.merge(steps, on="label")
     return joined.assign(
         value=joined["steps"] * joined["seconds"],

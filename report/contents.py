@@ -34,7 +34,7 @@ def build_report(results: Results) -> Report:
         whole, found = make_whole(results.studies)
         findings += found
         sections += [whole] if whole else []
-    throughput, found = throughput_section(results.timings)
+    throughput, found = throughput_section(results)
     findings += found
     sections += [throughput] if throughput else []
     return Report(

@@ -86,8 +86,8 @@ class Saturation:
         return self.saturated_at or self.sizes[-1]
 
 
-def saturations(timings: pd.DataFrame, within: float) -> list[Saturation]:
-    """For every device, mode and task with three minibatch sizes: where examples stop to get cheaper.
+def saturations(timings: pd.DataFrame, within: float, alike: float) -> list[Saturation]:
+    """Where examples stop to get cheaper: by device, mode and task with three minibatch sizes.
 
     That is the smallest size to which no larger one is faster per example, all being the same or
     slower by the rule for words (METHODS T14). An ambiguous comparison leaves it open, and at the
@@ -100,7 +100,7 @@ def saturations(timings: pd.DataFrame, within: float) -> list[Saturation]:
             continue
         known = list(sizes)
         words = {
-            (a, b): _word(sizes[b], sizes[a], a / b, within)
+            (a, b): _word(sizes[b], sizes[a], a / b, within, alike)
             for i, a in enumerate(known)
             for b in known[i + 1 :]
         }
@@ -124,10 +124,12 @@ def saturations(timings: pd.DataFrame, within: float) -> list[Saturation]:
     return found
 
 
-def _word(larger: pd.DataFrame, smaller: pd.DataFrame, scale: float, within: float) -> str:
+def _word(
+    larger: pd.DataFrame, smaller: pd.DataFrame, scale: float, within: float, alike: float
+) -> str:
     """Whether the larger minibatch is faster per example."""
     ratio = paired_ratio(larger, smaller, scale)
-    return word_of(ratio.low, ratio.high, within)
+    return word_of(ratio.low, ratio.high, within, alike)
 
 
 def still_gains(saturation: Saturation) -> bool:
@@ -139,4 +141,6 @@ def exponent(line: pd.DataFrame) -> float:
     """Slope of a line between its two largest sizes in double logarithms: 1 is proportional."""
     last = line.nlargest(2, "size")
     large, small = last.iloc[0], last.iloc[1]
-    return float(np.log(large["seconds"] / small["seconds"]) / np.log(large["size"] / small["size"]))
+    return float(
+        np.log(large["seconds"] / small["seconds"]) / np.log(large["size"] / small["size"])
+    )

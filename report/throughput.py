@@ -41,9 +41,9 @@ def relative_times(
     pairs of samples taken in the same round of the same process (METHODS T13), with
     order-statistic intervals. `noise_floor` is how far the widest interval of an A/A pair on that
     device and mode reaches from 1. `word` is what an interval allows to say (METHODS T14):
-    "slower" and "faster" if it lies beyond `within`, "same" if inside, else "ambiguous"; `within`
-    is the noise floor, but at least 5% on a quiet machine and 10% on a shared one. `resolved`:
-    slower or faster.
+    "same" if it lies inside 5% on a quiet machine or 10% on a shared one, "slower" and "faster" if
+    beyond that and beyond the noise floor, the larger of which is `within`; else "ambiguous".
+    `resolved`: slower or faster.
 
     `kind` is "level" for what the studies ask, "size" for a depth, width or minibatch beyond
     them, "way" for the baseline run otherwise, "input" where the data of a whole epoch move.
@@ -60,9 +60,10 @@ def relative_times(
     frame = pd.DataFrame(rows, columns=[c for c in COLUMNS if c not in _DERIVED])
     twin = frame["workload"].str.endswith(AGAIN)
     frame["noise_floor"] = _noise_floors(frame, twin)
-    frame["within"] = frame["noise_floor"].clip(lower=QUIET if is_quiet else SHARED)
+    alike = QUIET if is_quiet else SHARED
+    frame["within"] = frame["noise_floor"].clip(lower=alike)
     frame["word"] = [
-        word_of(row["low"], row["high"], row["within"]) if not row["is_baseline"] else ""
+        word_of(row["low"], row["high"], row["within"], alike) if not row["is_baseline"] else ""
         for row in records(frame)
     ]
     frame["resolved"] = frame["word"].isin([SLOWER, FASTER])
@@ -72,13 +73,18 @@ def relative_times(
 _DERIVED = ("noise_floor", "within", "word", "resolved")
 
 
-def word_of(low: float, high: float, within: float) -> str:
-    """What the interval of a ratio of times allows to say; no interval allows nothing (T14)."""
+def word_of(low: float, high: float, within: float, alike: float) -> str:
+    """What the interval of a ratio of times allows to say; no interval allows nothing (T14).
+
+    Args:
+        within: how far beyond 1 it must lie for slower and faster.
+        alike: how far from 1 it may reach and still be the same.
+    """
     if low > 1 + within:
         return SLOWER
     if high < 1 - within:
         return FASTER
-    return SAME if low >= 1 - within and high <= 1 + within else AMBIGUOUS
+    return SAME if low >= 1 - alike and high <= 1 + alike else AMBIGUOUS
 
 
 def each_iteration(timings: pd.DataFrame) -> pd.DataFrame:

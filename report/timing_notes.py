@@ -9,7 +9,7 @@ from report.escaping import visible
 from report.numbers import counted, listed
 from report.time_words import device_name
 
-MOST_NAMED = 4  # workloads of a flag, or of a reason
+MOST_NAMED = 1  # workload of a flag; of more, the tables of times say which
 BUSY = "busy"
 Notes = Mapping[str, Any]
 
@@ -66,13 +66,14 @@ def _paragraphs(notes: Notes, workloads: int) -> Iterator[str]:
     if passes:
         each = Counter(str(entry["device"]) for entry in passes)
         runs = listed([f"{count} on {device_name(device)}" for device, count in each.items()])
+        processes = counted(len(passes), "process", "processes")
         yield (
-            f"{counted(workloads, 'workload')} were timed in {counted(len(passes), 'process', 'processes')} "
-            f"({runs}), profile {visible(notes.get('profile', 'unknown'))}. "
-            f"Time is {visible(notes.get('time', 'wall seconds'))}."
+            f"{counted(workloads, 'workload')} were timed in {processes} ({runs}), profile "
+            f"{visible(notes.get('profile', 'unknown'))}. Time is "
+            f"{visible(notes.get('time', 'wall seconds'))}."
         )
     if notes.get("complete") is False:
-        yield "The timings are incomplete: processes are missing. “make ablations” goes on with them."
+        yield "The timings are incomplete; “make ablations” goes on with the missing processes."
     failed = [
         visible(failure.get("workload"))
         for entry in passes
@@ -99,11 +100,10 @@ def _flags(notes: Notes, workloads: int) -> list[Block]:
     rows = []
     for flag in dict.fromkeys([*meanings, *raised]):
         names = raised.get(flag, [])
-        shown = [visible(name, 60) for name in names[:MOST_NAMED]]
-        more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
-        words = visible(meanings.get(flag, "not explained by timings.json"), 200)
         count = "all" if len(names) >= total else str(len(names))
-        which = listed([*shown, *more]) if len(names) < total else ""
+        few = 0 < len(names) <= MOST_NAMED
+        which = listed([visible(name, 60) for name in names]) if few else ""
+        words = visible(meanings.get(flag, "not explained by timings.json"), 200)
         rows.append((visible(flag).replace("_", " "), words, count, which))
     if not rows:
         return []
@@ -112,7 +112,10 @@ def _flags(notes: Notes, workloads: int) -> list[Block]:
         header=("flag", "meaning", "workloads", "which"),
         rows=tuple(rows),
         numeric=frozenset({"workloads"}),
-        note="A flag says why a number may be doubted; no sample is dropped for it.",
+        note=(
+            "A flag says why a number may be doubted; no sample is dropped for it. The tables of "
+            "times name the flags of each workload."
+        ),
     )
     return [table]
 
@@ -144,8 +147,8 @@ def _left_out(notes: Notes) -> list[Block]:
 
 
 def _instance(names: str) -> str:
-    """The first two of a list in words."""
-    return ", ".join(names.split(", ")[:2])
+    """The first of a list in words."""
+    return names.replace(" and ", ", ").partition(", ")[0]
 
 
 def _memory(notes: Notes) -> list[Block]:

@@ -398,3 +398,10 @@ def test_a_process_that_has_died_is_told_with_its_last_words(tmp_path):
             side.receive()
     finally:
         side.close()
+
+
+def test_help_can_be_shown(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "--help"])
+    assert stopped.value.code == 0
+    assert "within 5% the same, not 10%" in " ".join(capsys.readouterr().out.split())

@@ -145,6 +145,19 @@ def test_activation_matches_torch_on_small_numbers(generator, name, settings):
     assert_slices_are_modules(layer, x, TRAINING, generator=generator)
 
 
+@activations
+def test_derivatives_far_out_are_torchs(name, settings):
+    """Where x - f(x) has nothing left but rounding, in float32."""
+    x = torch.tensor([[[1.7e7, 3e7, 1e8, -1.7e7, -1e8]]])
+    plain_x = x.clone().requires_grad_()
+    layer = Activation(name, tuple(settings.items()))
+    layer.module()(plain_x).sum().backward()
+    values = {n: torch.full((1, *p.shape), p.start) for n, p in layer.parameters().items()}
+    gradients = {n: torch.zeros_like(v) for n, v in values.items()}
+    _, pull = layer.pullback(x, values, gradients, TRAINING)
+    torch.testing.assert_close(pull(torch.ones_like(x), True), plain_x.grad)
+
+
 def test_every_activation_of_the_list_has_a_module():
     assert MODULES.keys() == ACTIVATIONS.keys()
 

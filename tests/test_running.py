@@ -25,11 +25,13 @@ from ablations.running import (
     chosen_rate,
     decided_stacks,
     find,
+    render_outdated,
     run,
     tally,
 )
 from ablations.tasks import TaskError
 from ablations.training import train
+from ablations.verification import verify
 
 NAMES = ("trials.csv", "curves.csv")
 
@@ -640,6 +642,36 @@ def test_records_of_another_version_are_left_alone_and_not_used(go, tmp_path, mo
     monkeypatch.setattr(workers, "train", refuse_to_train)
     assert go().complete
     assert {path: times(folder)[path] for path in before} == before
+
+
+def test_records_of_another_version_are_counted_and_said_before_they_are_replaced(
+    go, tmp_path, monkeypatch, capsys
+):
+    """Else a finished study would be trained again, and its files replaced, without a word."""
+    go()
+    folder = tmp_path / "results" / "tiny"
+    study = small_study(tmp_path / "studies")
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "code_hash", lambda: "another version")
+        found = find([study], tmp_path / "results", "cpu")
+        line = (
+            f"tiny: 4 records in {folder} made with other code cannot be used, and a run replaces "
+            "the CSV files; to keep these, choose another folder with --results"
+        )
+        assert render_outdated(found, [study]) == [line]
+        assert verify([study], tmp_path / "results", "cpu", 1) == [line]
+        capsys.readouterr()
+        go()
+        assert line in capsys.readouterr().err.splitlines()
+    go()
+    assert "cannot be used" not in capsys.readouterr().err
+
+
+def test_records_of_a_smaller_study_are_not_of_another_version(go, tmp_path, capsys):
+    go()
+    capsys.readouterr()
+    go({"factors.activation": ["relu", "tanh", "elu"]})
+    assert "cannot be used" not in capsys.readouterr().err
 
 
 def tally_of(tmp_path):

@@ -6,8 +6,10 @@ import pytest
 
 from ablations.levels import Level
 from ablations.training import train
-from benchmarks import peers
-from benchmarks.speedup import contest, disagreeing, ratios, render
+from benchmarks import peers, speedup
+from benchmarks.rates import seconds_of
+from benchmarks.speedup import contest, disagreeing, geometric_mean, ratios, read_speedups, render
+from benchmarks.work import examples_seen, work_of
 
 SHORT = {
     "full batch": contest(
@@ -58,7 +60,9 @@ def test_jax_reaches_the_loss_of_the_stacks():
     pytest.importorskip("jax", reason="JAX is an optional extra")
     stack = replace(SHORT["full batch"].stack)
     expected = [row["train_loss"] for row in train(stack).rows]
-    assert peers.with_jax(peers.lay_out(stack, 3))() == pytest.approx(expected, rel=2e-4)
+    run, compiling = peers.with_jax(peers.lay_out(stack, 3))
+    assert compiling > 0
+    assert run() == pytest.approx(expected, rel=2e-4)
 
 
 def row(way, number, seconds, trials, *, compiling=0.0, loss=0.5):
@@ -82,10 +86,89 @@ def test_ratios_are_of_seconds_per_trial_within_a_round():
     rows.append(row("jax", 1, 3.0, 2, compiling=1))
     assert ratios(rows) == {("c", "jax"): [3.0, 1.5]}
     assert ratios(rows, compiling=True) == {("c", "jax"): [4.0, 2.0]}
-    assert "| c      | jax       |           2.25 |     1.50 |      3.00 |" in render(rows)
+    # the logarithms of 3 and 1.5 lie 0.693 apart: t of 1 degree of freedom times 0.347
+    assert geometric_mean([3.0, 1.5]) == pytest.approx((2.1213, 0.02595, 173.41), rel=1e-3)
+    assert "| c      | jax       |           2.12 |         0.03 | 173.41 |" in render(rows)
 
 
 def test_a_way_that_ends_elsewhere_is_named():
     rows = [row("stacked", 0, 1, 1, loss=0.5), row("notebook", 0, 1, 1, loss=0.6)]
     assert disagreeing(rows) == ["c: notebook ends at loss 0.6, the stacks at 0.5"]
     assert not disagreeing([rows[0], row("notebook", 0, 1, 1, loss=0.51)])
+
+
+# What is counted, what is kept
+
+
+@pytest.mark.parametrize(
+    ("count", "minibatch", "steps", "examples"),
+    [(100, None, 3, 300), (100, 64, 1, 64), (100, 64, 2, 100), (100, 64, 5, 264)],
+)
+def test_the_last_minibatch_of_an_epoch_holds_what_is_left(count, minibatch, steps, examples):
+    assert examples_seen(count, minibatch, steps, None) == (steps, examples)
+
+
+def test_multiply_adds_are_counted_from_the_shapes():
+    work = work_of(SHORT["full batch"].stack)  # 2-8-3 on 90 examples, 25 steps, Adam
+    layers = (2 * 8, 8 * 3)
+    assert work.weights == sum(layers) + 8 + 3
+    assert work.multiply_adds == 25 * 90 * (2 * layers[0] + 3 * layers[1])
+    # 21 evaluations of the 90 training examples, and once more at the end
+    assert work.evaluation_multiply_adds == sum(layers) * (21 * 90 + 90)
+    assert work.bytes == 4 * (25 * 7 * work.weights + 25 * 90 * 4 * (8 + 3))
+
+
+def test_a_rate_has_a_sample_for_every_call_after_the_warm_up():
+    calls = []
+    assert len(seconds_of(lambda: calls.append(0))) == 9
+    assert len(calls) == 12
+
+
+def test_a_case_that_is_measured_again_leaves_the_others_alone(tmp_path, monkeypatch):
+    measured = []
+
+    def rows_of(each, pool, cores, rounds, stop):
+        measured.append(each.name)
+        seconds = float(len(measured))
+        return [
+            {**row("stacked", k, seconds, 4), "case": each.name, "order": 0, "steps": 5}
+            for k in range(rounds)
+        ]
+
+    class NoPool:
+        def __init__(self, cores):
+            pass
+
+        def close(self):
+            pass
+
+    contests = [replace(SHORT[name], name=name) for name in ("full batch", "numbers")]
+    monkeypatch.setattr(speedup, "contests", lambda: contests)
+    monkeypatch.setattr(speedup, "_contest_rows", rows_of)
+    monkeypatch.setattr(speedup, "Processes", NoPool)
+    monkeypatch.setattr(speedup, "measured_rates", lambda: {"multiply_adds": 1})
+
+    speedup.measure(2, tmp_path)
+    again = speedup.measure(2, tmp_path, "numbers")
+
+    rows, notes = read_speedups(tmp_path)
+    assert measured == ["full batch", "numbers", "numbers"]
+    assert [row["case"] for row in again] == ["numbers"] * 2
+    assert {row["case"]: float(row["seconds"]) for row in rows} == {"full batch": 1, "numbers": 3}
+    assert len(rows) == 4
+    assert set(notes) == {"full batch", "numbers"}
+
+
+def test_files_that_cannot_be_read_are_measured_anew(tmp_path):
+    assert read_speedups(tmp_path) == ([], {})
+    (tmp_path / "speedup.csv").write_text("case\n")
+    (tmp_path / "speedup.json").write_text("[]")
+    assert read_speedups(tmp_path) == ([], {})
+
+
+def test_a_busy_machine_has_fewer_rounds_but_never_less_than_three(monkeypatch):
+    sample = speedup.Sample(1.0, 1, [0.5])
+    monkeypatch.setattr(speedup, "ways_of", lambda *_: {"stacked": lambda: sample})
+    monkeypatch.setattr(speedup, "stacked", lambda *_: sample)
+    rows = list(speedup._contest_rows(SHORT["numbers"], None, 2, 5, stop=0.0))
+    assert [row["round"] for row in rows] == [0, 1, 2]

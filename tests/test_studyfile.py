@@ -96,6 +96,14 @@ def test_a_study_is_read_as_it_is_written(tmp_path):
     assert study.response(study.tasks[0]) == "test_accuracy"
 
 
+@pytest.mark.parametrize("change", [b"\xef\xbb\xbf%s", b"%s"], ids=["BOM", "CRLF"])
+def test_a_file_is_read_as_windows_editors_write_it(tmp_path, change):
+    path = write_study(tmp_path)
+    plain, content = load_study(path), path.read_bytes()
+    path.write_bytes((change % content).replace(b"\n", b"\r\n"))
+    assert load_study(path) == plain
+
+
 def test_defaults_are_those_of_the_design_page(tmp_path):
     removed = ["study.seeds", "study.tuning_seeds", "fixed.steps", "fixed.evaluations"]
     study = small_study(tmp_path, dict.fromkeys(removed, REMOVE))
@@ -180,6 +188,9 @@ OUT = " change it or leave the task out"
 CANNOT_NAME = " cannot name a folder; use letters, digits, spaces and . _ + -"
 SHARES = "; give shares of training, validation and test such as [0.6, 0.2, 0.2], or 'none'"
 FILLED = "choose from train_loss, val_loss, test_loss, train_accuracy, val_accuracy, test_accuracy"
+
+
+SIDES = {"better": {"activation": "relu"}, "worse": {"activation": "tanh"}}
 
 
 def claim(**content):
@@ -538,6 +549,62 @@ BAD = {
         claim(trend={"factor": "dept"}),
         "claim 's': unknown factor 'dept'; there is activation",
     ),
+    "trend without a direction": (
+        claim(trend={"factor": "activation"}),
+        "claim 's': trend needs direction; add direction = 'rises' or 'falls'",
+    ),
+    "trend in no direction": (
+        claim(trend={"factor": "activation", "direction": "up"}),
+        "claim 's': trend direction got 'up'; choose 'rises' or 'falls'",
+    ),
+    "trend key": (
+        claim(trend={"factor": "activation", "direction": "rises", "by": 1}),
+        "unknown claim 's': trend key 'by'; there is factor, direction",
+    ),
+    "trend over words": (
+        claim(trend={"factor": "activation", "direction": "rises"}),
+        "claim 's': 'relu' of activation is not a number, so its levels have no order; "
+        "give better and worse",
+    ),
+    "claim of less than nothing": (
+        claim(**SIDES, by=-0.1),
+        "claim 's': by got -0.1; give 0 or more, or swap the sides",
+    ),
+    "claim of no difference": (
+        claim(**SIDES, equal_within=0),
+        "claim 's': equal_within got 0; give a number above 0",
+    ),
+    "claim with two margins": (
+        claim(**SIDES, by=0.1, equal_within=0.1),
+        "claim 's' has by and equal_within; leave one of them out",
+    ),
+    "claim on no table": (
+        claim(**SIDES, table="curves"),
+        "claim 's': table got 'curves'; choose 'trials', the default, or 'timings'",
+    ),
+    "claim that a network beats itself": (
+        claim(better={"activation": "relu"}, worse={}),
+        "claim 's': better and worse are the same network; name two that are different",
+    ),
+    "claim on a cell that the design leaves out": (
+        {
+            **claim(better={"activation": "tanh", "depth": 2}, worse={}),
+            "study.design": "leave-one-out",
+            "factors.depth": [1, 2],
+            "fixed.depth": REMOVE,
+        },
+        "claim 's': no task of the study trains the cell that is better; name one that the "
+        "design has",
+    ),
+    "claim on a level that its task skips": (
+        {
+            **claim(**SIDES),
+            "factors.activation": ["relu", "tanh", "elu"],
+            "task.spiral.skip": {"activation": ["tanh"]},
+        },
+        "claim 's': no task of the study trains the cell that is worse; name one that the "
+        "design has",
+    ),
     "claim on no task": (
         claim(task="spirals"),
         "claim 's': unknown task 'spirals'; did you mean 'spiral'?",
@@ -635,7 +702,10 @@ BAD = {
     "hidden name": ({"study.name": ".x"}, "[study] name '.x'" + CANNOT_NAME),
     "name ending in a dot": ({"study.name": "x."}, "[study] name 'x.'" + CANNOT_NAME),
     "empty name": ({"study.name": ""}, "[study] name ''" + CANNOT_NAME),
-    "name of 101 letters": ({"study.name": "x" * 101}, f"[study] name '{'x' * 101}'" + CANNOT_NAME),
+    "name of 101 letters": (
+        {"study.name": "x" * 101},
+        f"[study] name '{'x' * 101}' is too long to name a folder; shorten it",
+    ),
     "name of 300 bytes": (
         {"study.name": "深" * 100},
         f"[study] name '{'深' * 100}' is too long to name a folder; shorten it",

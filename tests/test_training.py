@@ -638,3 +638,22 @@ def test_a_gradient_too_large_for_its_norm_leaves_the_field_empty():
     norms = [row["gradient_norm"] for row in train(stack).curves]
     assert None in norms[1:], "no norm overflowed: is the rate absurd enough?"
     assert all(norm is None or math.isfinite(norm) for norm in norms)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adagrad", "rmsprop", "nadam", "adamax"])
+def test_what_pads_the_parameters_is_no_divergence(optimizer):
+    """Without an epsilon the padding divides 0 by 0, as no parameter with a gradient does."""
+    level = {"name": optimizer, "epsilon": 0.0, "weight_decay": 0.01}
+    stack = stack_of("wave", optimizer=level, activation="tanh", settings=SMALL)
+    outcome = train(stack)
+    assert [row["status"] for row in outcome.rows] == ["finished"]
+    assert all(point["gradient_norm"] for point in outcome.curves[1:])
+
+
+def test_the_coefficients_of_a_long_run_need_little_memory():
+    """A learning rate of 20,000 steps and eight trials; what does not change is kept once."""
+    rates = torch.rand(20_000, 8, dtype=torch.float64)
+    hyper = {"momentum": torch.full((8,), 0.9, dtype=torch.float64)}
+    optimizer = stacked_optimizer("momentum", rates, hyper, torch.zeros(8, 32), torch.zeros(8))
+    kept = sum(c.untyped_storage().nbytes() for c in optimizer.coefficients.values())
+    assert kept == 20_000 * 8 * 4 + 8 * 4
