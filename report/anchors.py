@@ -23,7 +23,7 @@ def slugs(names: Iterable[str]) -> list[str]:
 def study_slugs(studies: Sequence[StudyResults]) -> list[str]:
     """The anchor of every study, apart from those of the report's own sections."""
     names = slugs(results.study["name"] for results in studies)
-    return [f"study-{name}" if name in RESERVED else name for name in names]
+    return [f"study-{name}" if name.startswith(RESERVED) else name for name in names]
 
 
 def contrasts_picture(results: StudyResults, slug: str, task: str, response: str) -> str:
