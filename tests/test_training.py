@@ -18,6 +18,7 @@ from conftest import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
@@ -213,14 +214,13 @@ class DropoutFromStream(nn.Module):
 class Notebook:
     """One trial as a user would train it: a module, torch.optim, minibatches in a loop."""
 
-    def __init__(self, stack, member):
+    def __init__(self, stack, member, dtype=torch.float64):
         streams = Streams(stack.study_seed, stack.task.name)
         self.stack, self.cell = stack, stack.cell
         self.streams = {
             name: streams.generator(name, member.seed)
             for name in ("order", "dropout", "noise", "augmentation")
         }
-        dtype = torch.float64
         self.task = load_task(stack.task, [member.seed], streams=streams, dtype=dtype)
         network = describe(self.cell, self.task.input_shape, self.task.outputs)
         flat, buffers = initial_values(
@@ -657,3 +657,26 @@ def test_the_coefficients_of_a_long_run_need_little_memory():
     optimizer = stacked_optimizer("momentum", rates, hyper, torch.zeros(8, 32), torch.zeros(8))
     kept = sum(c.untyped_storage().nbytes() for c in optimizer.coefficients.values())
     assert kept == 20_000 * 8 * 4 + 8 * 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_in_float32_accuracies_are_distributed_as_those_of_networks_trained_alone(optimizer):
+    """Fifty seeds at a rate where rounding grows: no shift, and the same distribution.
+
+    In float32 a trial and its twin part for good after some hundred steps, so only their
+    distributions can agree: a paired t interval around 0, and Kolmogorov and Smirnov.
+    """
+    shape = {"minibatch": 30, "width": 16, "settings": {"points": 60}}
+    stack = stack_of(seeds=range(50), rates=(0.05,), steps=300, optimizer=optimizer, **shape)
+    together = [row["val_accuracy"] for row in train(stack).rows]
+    alone = []
+    for member in stack.members:
+        notebook = Notebook(stack, member, dtype=torch.float32).train()
+        alone.append(notebook.measures("val")[1])
+    difference = stats.ttest_rel(together, alone)
+    assert sum(a != b for a, b in zip(together, alone, strict=True)) > 5  # they did part
+    low, high = difference.confidence_interval(0.99)
+    assert low <= 0 <= high
+    assert -0.02 < low < high < 0.02
+    assert stats.ks_2samp(together, alone).pvalue > 0.05
