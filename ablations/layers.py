@@ -502,11 +502,11 @@ class Pool(_Fixed):
                 for corner in self._corners(into):
                     corner.copy_(d / 4)
                 return into
-            left = torch.ones_like(y, dtype=torch.bool)
+            unclaimed = torch.ones_like(y, dtype=torch.bool)
             for corner, place in zip(self._corners(x), self._corners(into), strict=True):
-                largest = (corner == y) & left
+                largest = (corner == y) & unclaimed
                 torch.mul(d, largest, out=place)
-                left ^= largest
+                unclaimed ^= largest
             return into
 
         return y, pull

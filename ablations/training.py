@@ -45,9 +45,7 @@ from ablations.tasks import Task, TaskError, load_task
 from ablations.tasks.task import Part
 
 EXAMPLES = 512  # at most so many pass through the network at once, so that they stay in the cache
-ELEMENTS = (
-    1 << 17
-)  # numbers of one layer that stay in the cache: trials are taken in blocks of that
+ELEMENTS = 1 << 19  # numbers of one layer that stay in the cache, for blocks of trials
 CURVE_EXAMPLES = 512  # training examples behind a point of a learning curve, evenly spaced
 MOMENTS = 12  # pictures of one trial
 VECTOR = 32  # elements that torch's vectorised loops take at once: 32 with AVX-512, 16 with AVX2

@@ -296,3 +296,9 @@ def test_dropout_in_evaluation_and_at_rate_zero_changes_nothing(generator):
 
 def test_dropout_rate_reaches_the_module():
     assert Dropout(0.3).module().p == 0.3
+
+
+def test_the_first_of_equal_pixels_takes_the_gradient(generator):
+    """Pixels of 0, 1 and 2 tie in most squares; torch goes row by row."""
+    x = torch.randint(3, (M, N, 2, 6, 7), generator=generator).double()
+    assert_slices_are_modules(Pool("max"), x, TRAINING, generator=generator)
