@@ -1,9 +1,12 @@
 """What every plot shares: an empty sheet, names that fit, and limits that are never the same."""
 
+from collections.abc import Sequence
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from report.escaping import visible
+from report.palette import INK
 
 WIDE, HALF = 9.4, 4.4  # inches: a figure across the page, and one of two side by side
 LONGEST_LABEL = 30  # characters of a name drawn in a figure; tables have it whole
@@ -19,6 +22,16 @@ def sheet(width: float, height: float) -> tuple[Figure, Axes]:
 def short(label: object, longest: int = LONGEST_LABEL) -> str:
     """A name no longer than a figure has room for, with nothing in it that cannot be drawn."""
     return visible(label, longest)
+
+
+def name_rows(ax: Axes, labels: Sequence[object]) -> None:
+    """Rows 0, 1, ... from below, each with its name, on lines that go down the page."""
+    ax.set_yticks(range(len(labels)), [short(label) for label in labels])
+    ax.tick_params(axis="y", labelcolor=INK)
+    ax.set_ylim(-0.6, len(labels) - 0.4)
+    ax.grid(visible=True, axis="x")
+    ax.grid(visible=False, axis="y")
+    ax.spines["left"].set_visible(False)
 
 
 def padded(low: float, high: float, share: float) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from report.axes import padded, short
+from report.axes import name_rows, padded, short
 from report.frames import records
 from report.palette import CONTEXT, INK, PAPER, SERIES
 
@@ -43,14 +43,9 @@ def plot_contrasts(ax: Axes, contrasts: pd.DataFrame, *, unit: str, baseline: st
             ends = [max(row["low"], low), min(row["high"], high)]
             ax.plot(ends, [position, position], color=colour, linewidth=2)
         ax.plot(row["value"], position, "o", color=face, mec=colour, mew=1.4, ms=6)
-    ax.set_yticks(range(len(ranked)), [short(label) for label in ranked["label"]])
-    ax.tick_params(axis="y", labelcolor=INK)
-    ax.set_ylim(-0.6, len(ranked) - 0.4)
+    name_rows(ax, list(ranked["label"]))
     ax.set_xlim(*padded(low, high, 0.03))
     ax.ticklabel_format(axis="x", style="plain", useOffset=False)
-    ax.grid(visible=True, axis="x")
-    ax.grid(visible=False, axis="y")
-    ax.spines["left"].set_visible(False)
     ax.set_xlabel(f"difference from {short(baseline, 20)} ({unit})", loc="right")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6))
 
@@ -114,9 +109,4 @@ def plot_speeds(
     ax.set_xticks([tick for tick in RATIOS if low <= tick <= high])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}×"))
-    ax.set_yticks(range(len(labels)), [short(label) for label in reversed(labels)])
-    ax.tick_params(axis="y", labelcolor=INK)
-    ax.set_ylim(-0.6, len(labels) - 0.4)
-    ax.grid(visible=True, axis="x")
-    ax.grid(visible=False, axis="y")
-    ax.spines["left"].set_visible(False)
+    name_rows(ax, labels[::-1])

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from report.axes import padded, short
+from report.axes import name_rows, padded, short
 from report.frames import records
 from report.learning import spread
 from report.palette import CONTEXT, INK, PAPER, SERIES
@@ -196,9 +196,4 @@ def plot_targets(ax: Axes, rows: pd.DataFrame, *, labels: Sequence[str], edge: f
         if row["high"] > edge:
             ax.plot(edge, y, ">", color=colour, ms=4)
         ax.plot(row["value"], y, "o", color=colour)
-    ax.set_yticks(range(len(labels)), [short(label) for label in reversed(labels)])
-    ax.tick_params(axis="y", labelcolor=INK)
-    ax.set_ylim(-0.6, len(labels) - 0.4)
-    ax.grid(visible=True, axis="x")
-    ax.grid(visible=False, axis="y")
-    ax.spines["left"].set_visible(False)
+    name_rows(ax, labels[::-1])
