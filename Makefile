@@ -18,6 +18,8 @@ READY       := $(if $(VENV),$(VENV)/.ready)
 SHARED  := --profile '$(PROFILE)' --device '$(DEVICE)' $(if $(RESULTS),--results '$(RESULTS)')
 STUDIES := --study '$(STUDY)' $(SHARED)
 RUN     := $(STUDIES) $(if $(WORKERS),--workers '$(WORKERS)')
+ASK     := $(if $(POWER),--power) $(if $(EFFECT),--effect '$(EFFECT)') \
+           $(if $(DEVIATION),--deviation '$(DEVIATION)') $(if $(PILOT),--pilot '$(PILOT)')
 
 .DEFAULT_GOAL := help
 .PHONY: help ablations report plan bench test check clean
@@ -33,8 +35,8 @@ ablations: $(READY) ## train what is missing, then time the workloads
 report: $(READY) ## write the report from the results
 	$(PYTHON) -m report $(SHARED)
 
-plan: $(READY) ## what would run, what is done, how long it will take
-	@$(PYTHON) -m ablations plan $(RUN)
+plan: $(READY) ## what would run, how long it will take; POWER=1: what the seeds can resolve
+	@$(PYTHON) -m ablations plan $(RUN) $(ASK)
 
 bench: $(READY) ## the pytest-benchmark suites
 	$(PYTHON) -m pytest benchmarks --benchmark-columns=min,median,iqr,rounds,iterations

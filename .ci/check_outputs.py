@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def main(results: Path) -> None:
     assert "smoke test" in markdown[:1000].lower(), "the quick profile must say what it is"
     for figure in re.findall(r"\(figures/([^)]+)\)", markdown):
         assert (results / "report" / "figures" / figure).stat().st_size > 1000, figure
+    summary = subprocess.run(
+        [sys.executable, "-m", "report", "--results", str(results), "--summary"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert 10 < len(summary.splitlines()) <= 60, "--summary must have at most 60 lines"
+    assert "**Coverage.** Complete" in summary, "--summary must say that all is there"
     assert "<svg" in page, "index.html has no figures"
     assert not re.search(r"""(?:src|href)=["']https?://""", page), "index.html asks the network"
     print(f"{results}: {len(STUDIES)} studies, timings and the report are complete")

@@ -4,6 +4,7 @@ Contents, in the order in which the data flows:
 
     levels          names of factors, their levels and settings, and of tasks
     design          study file -> cells -> trials
+    looks           sequential seeds: when a study is resolved, and what looking early costs
     sizes           how many examples a task has, and which cells do not fit them
     streams         every random number comes from a named stream
     tasks           data as tensors on the device
@@ -14,10 +15,12 @@ Contents, in the order in which the data flows:
     regularisation  penalties, noise, augmentation and schedules
     stacking        trials of equal shape, grouped
     training        one stack, trained to the end
+    blocks          blocks of seeds that grow
     records         sealed records, and the CSV files collected from them
     workers         processes that train, supervised
     running         which stacks are missing, who trains them, progress, resume
     standing        what failed and why, and what waits for it
     costs, planning how long it will take
+    power, pilots, resolution   what so many seeds can resolve
     provenance      commit, versions, machine
 """

@@ -23,6 +23,8 @@ from ablations.options import (
     chosen_device,
     chosen_studies,
     duration,
+    limit,
+    positive,
     raise_interrupt,
     results_folder,
     whole_number,
@@ -74,12 +76,13 @@ def parser() -> argparse.ArgumentParser:
     common = _common_options()
     run = commands.add_parser("run", parents=[common], help="train what is missing")
     run.add_argument("--budget", type=duration, metavar="TIME", help="start nothing after 90s, 10m")
-    run.add_argument("--timeout", type=duration, metavar="TIME", help="limit of one stack")
+    run.add_argument("--timeout", type=limit, metavar="TIME", help="limit of one stack")
     run.add_argument("--quiet", action="store_true", help="no progress")
     run.set_defaults(command=run_command)
 
     plan = commands.add_parser("plan", parents=[common], help="what would run, and how long")
     plan.add_argument("--json", action="store_true", help="for programs")
+    _add_power_options(plan)
     plan.set_defaults(command=plan_command)
 
     status = commands.add_parser("status", parents=[common], help="where it stands")
@@ -94,6 +97,13 @@ def parser() -> argparse.ArgumentParser:
     )
     verify.set_defaults(command=verify_command)
 
+    export = commands.add_parser(
+        "export", parents=[common], help="train one trial again and save its network"
+    )
+    export.add_argument("trial", help="its name in trials.csv")
+    export.add_argument("file", type=Path, help="where to, such as network.safetensors")
+    export.set_defaults(command=export_command)
+
     diff = commands.add_parser("diff", help="compare the trials of two results folders")
     diff.add_argument("a", type=Path)
     diff.add_argument("b", type=Path)
@@ -106,6 +116,14 @@ def parser() -> argparse.ArgumentParser:
     )
     costs.set_defaults(command=costs_command, study="costs")
     return top
+
+
+def _add_power_options(plan: argparse.ArgumentParser) -> None:
+    add = plan.add_argument_group("instead, what the seeds can resolve").add_argument
+    add("--power", action="store_true", help="the smallest effect found with power .8")
+    add("--effect", type=positive, metavar="X", help="and the seeds that this effect needs")
+    add("--deviation", type=positive, metavar="X", help="of paired differences; or take them from")
+    add("--pilot", type=Path, metavar="PATH", help="a results folder (default: --results)")
 
 
 def _common_options() -> Parser:
@@ -123,7 +141,7 @@ def run_command(options: argparse.Namespace) -> int:
 
     settle_process()
     device = chosen_device(options)
-    from ablations.running import Settings, find, run  # noqa: PLC0415
+    from ablations.running import Settings, at_their_looks, find, run  # noqa: PLC0415
     from ablations.standing import render_standing  # noqa: PLC0415
 
     settings = Settings(
@@ -140,12 +158,18 @@ def run_command(options: argparse.Namespace) -> int:
     if tally.complete:
         return OK
     found = find(studies, settings.results, device)
-    print("".join(f"{line}\n" for line in render_standing(found, studies)), end="")
+    lines = render_standing(found, at_their_looks(found, studies))
+    print("".join(f"{line}\n" for line in lines), end="")
     return INCOMPLETE
 
 
 def plan_command(options: argparse.Namespace) -> int:
     """Say what would run."""
+    if options.power:
+        return _power_command(options)
+    for name in ("effect", "deviation", "pilot"):
+        if getattr(options, name) is not None:
+            raise DesignError(f"--{name} says nothing without --power; add it")
     from ablations.planning import plan, render_json, render_text  # noqa: PLC0415
 
     studies, device = chosen_studies(options), chosen_device(options)
@@ -155,16 +179,42 @@ def plan_command(options: argparse.Namespace) -> int:
     return OK
 
 
+def _power_command(options: argparse.Namespace) -> int:
+    """Say what the seeds of the studies can resolve."""
+    from ablations.resolution import render_json, render_text, resolutions  # noqa: PLC0415
+
+    deviation, effect = options.deviation, options.effect
+    if deviation is not None and options.pilot is not None:
+        raise DesignError("--deviation and --pilot both say how far seeds vary; give one of them")
+    studies = chosen_studies(options)
+    if deviation is None and options.pilot is None:
+        pilot = results_folder(options, chosen_device(options))
+    else:
+        pilot = options.pilot or Path()
+    rows = resolutions(studies, deviation=deviation, pilot=pilot, effect=effect)
+    source = "as stated" if deviation is not None else f"in {pilot}"
+    if options.json:
+        print(render_json(rows, deviation=deviation, pilot=pilot, effect=effect))
+    else:
+        print(render_text(rows, source=source, effect=effect))
+    return OK
+
+
 def status_command(options: argparse.Namespace) -> int:
     """Say how many trials are done, and how they ended."""
-    from ablations.running import find, render_outdated, tally  # noqa: PLC0415
-    from ablations.standing import render_standing  # noqa: PLC0415
+    from ablations.running import at_their_looks, find, render_outdated, tally  # noqa: PLC0415
+    from ablations.standing import render_looks, render_standing  # noqa: PLC0415
 
     studies, device = chosen_studies(options), chosen_device(options)
     found = find(studies, results_folder(options, device), device)
+    studies = at_their_looks(found, studies)
     for study in studies:
         print(f"{study.name}: {tally(found, [study])}")
-        lines = [*render_outdated(found, [study]), *render_standing(found, [study])]
+        lines = [
+            *render_outdated(found, [study]),
+            *render_looks(found, [study]),
+            *render_standing(found, [study]),
+        ]
         print("".join(f"{line}\n" for line in lines), end="")
     return OK if tally(found, studies).complete else INCOMPLETE
 
@@ -177,7 +227,9 @@ def list_command(options: argparse.Namespace) -> int:
         shown = ", ".join(f"{key} = {text(s.default)}" for key, s in task.settings.items())
         if shown:
             print(f"  {'':15} {shown}")
-    print(f'  {"every task":15} standardise = true; split = "none" trains on everything')
+    print(f"  {'every task':15} standardise = true; symmetric = false, inputs from -1 to 1;")
+    print(f'  {"":15} split = "none" trains on everything,')
+    print(f'  {"":15} "test" as well, and watches a test part that comes with the data')
     print(
         f"  {'data sets':15} split = {list(SHARES)}, shares to train on, validate on and test on;"
     )
@@ -193,6 +245,10 @@ def list_command(options: argparse.Namespace) -> int:
             print(f"  {'':15} {', '.join(_level_help(factor, level) for level in ordered)}")
         else:
             print(f"  {'':15} [{text(factor.default)}]")
+    print("\nseeds")
+    print(f"  {'seeds = 10':15} for every cell; or, until every contrast is resolved,")
+    rule = 'seeds = { min = 5, max = 30, stop = "resolved", equal_within = 0.01 }'
+    print(f"  {'':15} {rule}; equal_within may be left out")
     print("\nstudies")
     for group, files in study_groups().items():
         for file in files:
@@ -223,6 +279,18 @@ def verify_command(options: argparse.Namespace) -> int:
     if not problems:
         print("every sampled record and every CSV file agrees")
     return INCOMPLETE if problems else OK
+
+
+def export_command(options: argparse.Namespace) -> int:
+    """Save a trained network, load it again and hold it to its row of trials.csv."""
+    studies, device = chosen_studies(options), chosen_device(options)
+    from ablations.processor import settle_process  # noqa: PLC0415
+
+    settle_process()
+    from ablations.exporting import export  # noqa: PLC0415
+
+    print(export(studies, results_folder(options, device), device, options.trial, options.file))
+    return OK
 
 
 def diff_command(options: argparse.Namespace) -> int:

@@ -11,10 +11,12 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
+from ablations.anatomy import parts_of
 from ablations.design import Cell, TaskSpec, canonical
+from ablations.layers import Convolution
+from ablations.network import describe
 from ablations.pictures import CURVE, GRID
 from ablations.sizes import known_shape, known_sizes
 from ablations.stacking import Stack
@@ -46,7 +48,7 @@ def work(stack: Stack) -> dict[str, float]:
     evaluated = trials * (evaluations * curve + rows) + _drawn(stack, shape, evaluations)
     trained = trials * steps * size
     network = _network(cell, shape, _outputs(stack.task))
-    kind = "convolution" if cell.network.name == "cnn" else "layer"
+    kind = "convolution" if network.images else "layer"
     seeds = len({member.seed for member in stack.members})
     passed = BACKWARD * trained + evaluated
     states = STATES.get(cell.optimizer.name, 2)
@@ -65,7 +67,7 @@ def work(stack: Stack) -> dict[str, float]:
         f"{kind} unit": passed * network.units * 1e-6,
         f"{kind} multiplication": passed * network.multiplied * 1e-9,
         **{f"{kind} {name}": passed * network.hidden * 1e-6 for name in _extras(cell)},
-        **{f"{kind} {name} call": float(steps * cell.depth) for name in _extras(cell)},
+        **{f"{kind} {name} call": float(steps * (network.layers - 1)) for name in _extras(cell)},
     }
     # fmt: on
 
@@ -87,35 +89,24 @@ class _Network:
     """What one trial's network holds, and does for one example."""
 
     layers: int
-    parameters: float
-    hidden: float  # units between layers, for one example
-    units: float  # with the outputs
-    multiplied: float
+    parameters: int
+    hidden: int  # units between layers, for one example
+    units: int  # with the outputs
+    multiplied: int
+    images: bool  # whether there are convolutions
 
 
 def _network(cell: Cell, shape: tuple[int, ...], outputs: int) -> _Network:
-    if cell.network.name == "cnn":
-        return _convolutions(cell, shape, outputs)
-    widths = [math.prod(shape), *[cell.width] * cell.depth, outputs]
-    multiplied = sum(a * b for a, b in pairwise(widths))
-    hidden = cell.depth * cell.width
-    return _Network(cell.depth + 1, multiplied, hidden, hidden + outputs, multiplied)
-
-
-def _convolutions(cell: Cell, shape: tuple[int, ...], outputs: int) -> _Network:
-    """Each block halves the image after it has been convolved."""
-    channels = [shape[0], *[cell.width] * cell.depth]
-    areas = [shape[1] * shape[2] / 4**n for n in range(cell.depth + 1)]
-    kernel = int(cell.settings("network")["kernel"]) ** 2
-    weights = [a * b * kernel for a, b in pairwise(channels)]
-    last = cell.width * areas[-1] * outputs
-    hidden = sum(cell.width * area for area in areas[:-1])
+    parts = list(parts_of(describe(cell, shape, outputs), shape))
+    learned = [part for part in parts if part.multiply_adds]
+    hidden = sum(part.units for part in learned[:-1])
     return _Network(
-        cell.depth + 1,
-        sum(weights) + last,
-        hidden,
-        hidden + outputs,
-        sum(w * area for w, area in zip(weights, areas, strict=False)) + last,
+        layers=len(learned),
+        parameters=sum(part.parameters for part in parts),
+        hidden=hidden,
+        units=hidden + outputs,
+        multiplied=sum(part.multiply_adds for part in parts),
+        images=any(isinstance(part.layer, Convolution) for part in parts),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, Literal
 
 from ablations.levels import (
@@ -19,8 +19,10 @@ from ablations.levels import (
     task_kind,
     text,
 )
+from ablations.sequences import ListedLayer, listed_layers
 
 Stage = Literal["tuning", "final"]
+DEPTH, WIDTH = 2, 32  # of a network that a study says nothing about
 FIRST_TUNING_SEED = 1000  # final seeds count from 0, so the two never meet
 
 
@@ -38,8 +40,8 @@ class Cell:
     task: str
     activation: Level = Level("relu")
     optimizer: Level = Level("adam")
-    depth: int = 2  # hidden layers, or convolution blocks
-    width: int = 32  # units per hidden layer, or channels
+    depth: int = DEPTH  # hidden layers, or convolution blocks
+    width: int = WIDTH  # units per hidden layer, or channels
     residual: bool = False
     network: Level = Level("mlp")
     pooling: Level = Level("max")
@@ -118,15 +120,22 @@ def canonical(cell: Cell) -> Cell:
         changes["regularisation"] = Level("none")  # the norm says it already
     if cell.loss.name == "nll":
         changes["loss"] = Level("cross_entropy")
-    if cell.network.name == "mlp" or cell.depth == 0:
+    if cell.network.name == "mlp" or (cell.network.name == "cnn" and cell.depth == 0):
         changes["pooling"] = Level("max")
-    if cell.depth < 2 or cell.network.name == "cnn":
+    if cell.depth < 2 or cell.network.name != "mlp":
         changes["residual"] = False
+    if cell.network.name == "sequential":  # its list says how deep and how wide it is
+        changes |= {"depth": DEPTH, "width": WIDTH}
+        if not any(layer.kind == "pool" for layer in layers_of(cell)):
+            changes["pooling"] = Level("max")
+        return replace(cell, **changes)
     if cell.depth == 0:
         changes |= {"activation": Level("identity"), "width": 1, "network": Level("mlp")}
         changes["norm"] = Level("none")
-        if cell.regularisation.name == "dropout":
+        if cell.regularisation.name in {"dropout", "auxiliary_loss"}:
             changes["regularisation"] = Level("none")
+        if cell.init.name == "autoencoder":
+            changes["init"] = Level("torch")
     return replace(cell, **changes)
 
 
@@ -146,6 +155,15 @@ def _without_synonyms(cell: Cell) -> Cell:
     return cell
 
 
+def layers_of(cell: Cell) -> tuple[ListedLayer, ...]:
+    """The layers of a `sequential` network.
+
+    Raises:
+        LevelError: the list cannot be read.
+    """
+    return listed_layers(str(cell.settings("network")["layers"]))
+
+
 def objection(cell: Cell) -> str | None:
     """Why a cell cannot be trained on its task, with the remedy; None if it can."""
     kind = task_kind(cell.task)
@@ -155,9 +173,15 @@ def objection(cell: Cell) -> str | None:
         return f"loss {text(cell.loss)!r} is not for {kind.kind}; choose from {', '.join(losses)}"
     if asked == "label_smoothing" and kind.kind != "classification":
         return "regularisation 'label_smoothing' needs classes"
+    if cell.network.name != "mlp":
+        for what in (cell.init, cell.regularisation):
+            if what.name in {"autoencoder", "auxiliary_loss"}:
+                return f"{text(what)!r} is for network 'mlp', not {text(cell.network)!r}"
     if kind.family != "images":
-        if cell.network.name == "cnn":
-            return "network 'cnn' needs images"
+        if cell.network.name == "cnn" or (
+            cell.network.name == "sequential" and layers_of(cell)[0].kind != "linear"
+        ):
+            return f"network {text(cell.network)!r} needs images"
         if cell.augmentation.name != "none":
             return f"augmentation {text(cell.augmentation)!r} needs images"
     return _double_setting(cell) or _too_small(cell, kind)
@@ -181,7 +205,7 @@ def _double_setting(cell: Cell) -> str | None:
 
 def _too_small(cell: Cell, kind: TaskKind) -> str | None:
     trained = canonical(resolve_defaults(cell))
-    if trained.minibatch == 1 and trained.norm.name == "batch" and trained.network.name == "mlp":
+    if trained.minibatch == 1 and trained.norm.name == "batch" and normalises_units(trained):
         return (
             "batch norm has no variance in a minibatch of 1; use layer norm or larger minibatches"
         )
@@ -192,6 +216,13 @@ def _too_small(cell: Cell, kind: TaskKind) -> str | None:
     if kind.input_shape is not None and cell.depth > (most := most_blocks(kind.input_shape)):
         return f"depth {cell.depth} halves the image away; a cnn here has at most {most} blocks"
     return None
+
+
+def normalises_units(cell: Cell) -> bool:
+    """Whether a norm of this cell sees one number per example and feature, as images have many."""
+    if cell.network.name == "sequential":
+        return any(layer.kind == "linear" for layer in layers_of(cell))
+    return cell.network.name == "mlp"
 
 
 def most_blocks(image: tuple[int, ...]) -> int:
@@ -218,7 +249,7 @@ class TaskSpec:
 
     name: str
     settings: tuple[tuple[str, Scalar], ...]
-    split: tuple[float, float, float] | Literal["none"]
+    split: tuple[float, float, float] | Literal["none", "test"]
     skip: tuple[tuple[str, str], ...] = ()  # (factor, level as text)
 
     @property
@@ -256,6 +287,41 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedRule:
+    """Seeds are added, look by look, until every contrast is resolved; see `looks`."""
+
+    minimum: int  # seeds at the first look
+    maximum: int  # seeds at the last one
+    equal_within: float | None = None  # a contrast inside this margin is resolved as well
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Seeds at each look: twice as many each time, the maximum last.
+
+        A look that comes with more than four fifths of the maximum is left out: it would spend
+        error and tell hardly less than the last one.
+        """
+        looks = [self.minimum]
+        while 5 * 2 * looks[-1] <= 4 * self.maximum:
+            looks.append(2 * looks[-1])
+        return (*looks, self.maximum)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of the error that each look may spend; they add up to 1.
+
+        By look k the square of its share of the seeds is spent, (n_k / maximum)^2: the power
+        family of Kim and DeMets (1987) with rho = 2, little at first and most at the end.
+        """
+        spent = [(seeds / self.maximum) ** 2 for seeds in (0, *self.looks)]
+        return tuple(after - before for before, after in pairwise(spent))
+
+    def share(self, seeds: int) -> float:
+        """What the look with this many seeds may spend."""
+        return self.shares[self.looks.index(seeds)]
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """A cell trained once from one seed; the rate of a final trial may be chosen later."""
 
@@ -282,12 +348,19 @@ class Study:
     steps: int | None
     epochs: int | None
     evaluations: int
-    seeds: int
+    seeds: int  # of the look at hand, where there is a rule
     tuning_seeds: int
     seed: int
     claims: tuple[dict[str, Any], ...] = field(default=())
     published: tuple[dict[str, Any], ...] = field(default=())
     responses: tuple[tuple[str, str], ...] = ()  # (task, column), where the study says
+    running_loss: bool = False  # whether curves have the mean loss of the steps
+    rule: SeedRule | None = None  # of sequential seeds
+
+    @property
+    def most_seeds(self) -> int:
+        """Final seeds that the study may come to."""
+        return self.seeds if self.rule is None else self.rule.maximum
 
     def task(self, name: str) -> TaskSpec:
         """One of the study's tasks."""

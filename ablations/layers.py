@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import torch
@@ -167,12 +168,14 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """A 2-d convolution that keeps the size of the image, stride 1."""
+    """A 2-d convolution."""
 
     inputs: int
     outputs: int
     kernel: int
     bias: bool = True
+    padding: int = 0
+    stride: int = 1
 
     def parameters(self) -> dict[str, Parameter]:
         """Weight (outputs, inputs, k, k) and bias (outputs,)."""
@@ -188,10 +191,17 @@ class Convolution:
 
     def module(self) -> nn.Module:
         """`nn.Conv2d`."""
-        return nn.Conv2d(self.inputs, self.outputs, self.kernel, padding="same", bias=self.bias)
+        return nn.Conv2d(
+            self.inputs,
+            self.outputs,
+            self.kernel,
+            padding=self.padding,
+            stride=self.stride,
+            bias=self.bias,
+        )
 
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
-        """(M, N, C, H, W) to (M, N, C', H, W), one trial after the other.
+        """(M, N, C, H, W) to (M, N, C', H', W'), one trial after the other.
 
         On a CPU a grouped convolution over the M trials gains nothing, and its bytes
         would depend on M.
@@ -199,7 +209,8 @@ class Convolution:
         weights = values["weight"].unbind()
         biases = values["bias"].unbind() if self.bias else [None] * len(weights)
         each = zip(x.unbind(), weights, biases, strict=True)
-        return torch.stack([F.conv2d(x_m, w, b, padding="same") for x_m, w, b in each])
+        y = [F.conv2d(x_m, w, b, self.stride, self.padding) for x_m, w, b in each]
+        return torch.stack(y) if len(y) > 1 else y[0].unsqueeze(0)
 
     def pullback(
         self, x: Tensor, values: Values, gradients: Values, context: Context
@@ -471,27 +482,26 @@ class Dropout(_Fixed):
 
 @dataclass(frozen=True, slots=True)
 class Pool(_Fixed):
-    """Halve an image: the maximum or the average of 2 x 2 pixels."""
+    """Shrink an image: the maximum or the average of each square of pixels."""
 
     name: str
+    size: int = 2
 
     def module(self) -> nn.Module:
-        """`nn.MaxPool2d(2)` or `nn.AvgPool2d(2)`."""
-        return nn.MaxPool2d(2) if self.name == "max" else nn.AvgPool2d(2)
+        """`nn.MaxPool2d` or `nn.AvgPool2d`."""
+        return nn.MaxPool2d(self.size) if self.name == "max" else nn.AvgPool2d(self.size)
 
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
-        """(M, N, C, H, W) to (M, N, C, H // 2, W // 2)."""
-        corners = self._corners(x)
+        """(M, N, C, H, W) to (M, N, C, H // size, W // size)."""
+        pixels = self._pixels(x)
         if self.name == "max":
-            return torch.maximum(
-                torch.maximum(corners[0], corners[1]), torch.maximum(corners[2], corners[3])
-            )
-        return (corners[0] + corners[1] + corners[2] + corners[3]) / 4
+            return reduce(torch.maximum, pixels)
+        return reduce(torch.add, pixels) / len(pixels)
 
     def pullback(
         self, x: Tensor, values: Values, gradients: Values, context: Context
     ) -> tuple[Tensor, Pull]:
-        """A quarter to each pixel, or all to the first of the largest, as torch does."""
+        """The same share to each pixel, or all to the first of the largest, as torch does."""
         y = self.stacked(x, values, context)
 
         def pull(d: Tensor, wanted: bool) -> Tensor | None:
@@ -499,25 +509,26 @@ class Pool(_Fixed):
                 return None
             into = torch.zeros_like(x)
             if self.name == "average":
-                for corner in self._corners(into):
-                    corner.copy_(d / 4)
+                for place in self._pixels(into):
+                    place.copy_(d / self.size**2)
                 return into
             unclaimed = torch.ones_like(y, dtype=torch.bool)
-            for corner, place in zip(self._corners(x), self._corners(into), strict=True):
-                largest = (corner == y) & unclaimed
+            for pixel, place in zip(self._pixels(x), self._pixels(into), strict=True):
+                largest = (pixel == y) & unclaimed
                 torch.mul(d, largest, out=place)
                 unclaimed ^= largest
             return into
 
         return y, pull
 
-    def _corners(self, x: Tensor) -> list[Tensor]:
-        """The four pixels of every square, row by row, (M, N, C, H // 2, W // 2) each.
+    def _pixels(self, x: Tensor) -> list[Tensor]:
+        """The pixels of every square, row by row, (M, N, C, H // size, W // size) each.
 
         Their maximum is some five times faster than `F.max_pool2d` on one thread.
         """
-        height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
-        return [x[..., i:height:2, j:width:2] for i in (0, 1) for j in (0, 1)]
+        k = self.size
+        height, width = x.shape[-2] // k * k, x.shape[-1] // k * k
+        return [x[..., i:height:k, j:width:k] for i in range(k) for j in range(k)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,9 +251,11 @@ REGULARISERS: dict[str, dict[str, Setting]] = {
     "early_stopping": {"patience": Setting(5, low=1)},
     "label_smoothing": {"amount": Setting(0.1, low=0.0, high=0.999)},
     "input_noise": {"deviation": Setting(0.1, low=0.0)},
+    "auxiliary_loss": {"weight": Setting(0.3, low=0.0)},
 }
 
 _distribution = Setting("uniform", choices=("uniform", "normal"))
+_biases = Setting("zero", choices=("zero", "drawn"))
 
 FACTORS: dict[str, Kind] = {
     "activation": Named("relu", ACTIVATIONS, "the function after every hidden layer"),
@@ -263,19 +265,26 @@ FACTORS: dict[str, Kind] = {
     "residual": Switch(False, "add a hidden layer's input to its output where the sizes agree"),
     "network": Named(
         "mlp",
-        {"mlp": {}, "cnn": {"kernel": Setting(3, low=1)}},
-        "fully connected, or convolution, norm, activation and pooling blocks",
+        {
+            "mlp": {},
+            "cnn": {"kernel": Setting(3, low=1)},
+            "sequential": {"layers": Setting("linear 32, linear 32")},
+        },
+        "fully connected; convolution, norm, activation and pooling blocks; or layers as listed, "
+        "such as 'conv 6@3 pad 1, pool 2, linear 64'",
     ),
     "pooling": Named("max", {"max": {}, "average": {}}, "what halves an image after a block"),
     "init": Named(
         "torch",
         {
             "torch": {},
-            "xavier": {"distribution": _distribution},
-            "kaiming": {"distribution": _distribution},
-            "normal": {"deviation": Setting(0.01, low=0.0)},
+            "xavier": {"distribution": _distribution, "biases": _biases},
+            "kaiming": {"distribution": _distribution, "biases": _biases},
+            "normal": {"deviation": Setting(0.01, low=0.0), "biases": _biases},
+            "autoencoder": {"steps": Setting(1000, low=1), "rate": Setting(0.01, low=0.0)},
         },
-        "initial weights; all but torch's default start with zero biases",
+        "initial weights; the biases of xavier, kaiming and normal are zero unless drawn likewise; "
+        "autoencoder trains layer after layer to reproduce its inputs",
     ),
     "norm": Named(
         "default",
@@ -293,19 +302,22 @@ FACTORS: dict[str, Kind] = {
             "cross_entropy": {},
             "nll": {},
             "bce": {},
+            "quadratic": {},
         },
-        "what is minimised; the default is cross_entropy for classes, mse for numbers",
+        "what is minimised; quadratic is half the squared error of sigmoid outputs, summed; "
+        "the default is cross_entropy for classes, mse for numbers",
     ),
     "minibatch": Count("full", 1, "examples per step", word="full"),
     "train_size": Count("all", 1, "examples to learn from", word="all"),
     "schedule": Named(
         "constant",
         {
-            "constant": {},
+            "constant": {"scale": Setting(1.0, low=0.0, open_low=True)},
             "cosine": {},
             "step": {"drops": Setting(2, low=1), "gamma": Setting(0.1, low=0.0, high=1.0)},
         },
-        "the learning rate over time: cosine falls to zero, step multiplies by gamma",
+        "the learning rate over time: constant is scale times the chosen rate, cosine falls to "
+        "zero, step multiplies by gamma",
     ),
     "augmentation": Named(
         "none",
@@ -315,7 +327,7 @@ FACTORS: dict[str, Kind] = {
 }
 
 REGRESSION_LOSSES = ("mse", "l1", "huber")
-CLASSIFICATION_LOSSES = ("cross_entropy", "nll", "bce", "mse")
+CLASSIFICATION_LOSSES = ("cross_entropy", "nll", "bce", "mse", "quadratic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,13 +346,16 @@ class TaskKind:
     outputs: int | None
     examples: tuple[int, int] | None = None
     generated: bool = False
-    common: Mapping[str, Setting] = field(default_factory=lambda: {"standardise": Setting(True)})
+    common: Mapping[str, Setting] = field(
+        default_factory=lambda: {"standardise": Setting(True), "symmetric": Setting(False)}
+    )
 
 
 _most = 1_000_000  # points of a generated part
 _largest = 1e6  # of a coefficient: far beyond, float32 overflows
 _points = Setting(100, low=2, high=_most)
 _noise = Setting(0.1, low=0.0, high=_largest)
+_outliers = Setting(0.0, low=0.0, high=0.5)  # share of training targets that are far off
 _held_out = {
     "validation_points": Setting(200, low=2, high=_most),
     "test_points": Setting(1000, low=2, high=_most),
@@ -373,6 +388,7 @@ TASKS: dict[str, TaskKind] = {
             "slope": Setting(5.0, low=-_largest, high=_largest),
             "intercept": Setting(7.0, low=-_largest, high=_largest),
             "noise": Setting(0.25, low=0.0, high=_largest),
+            "outliers": _outliers,
             **_held_out,
         },
         (1,),
@@ -396,7 +412,16 @@ TASKS: dict[str, TaskKind] = {
         "regression",
         "regression",
         "a smooth non-linear function of one input: y = sin(pi x) + cos(3 pi x) / 2 + noise",
-        {"points": _points, "noise": _noise, **_held_out},
+        {"points": _points, "noise": _noise, "outliers": _outliers, **_held_out},
+        (1,),
+        1,
+        generated=True,
+    ),
+    "zigzag": TaskKind(
+        "regression",
+        "regression",
+        "a continuous function with kinks: three teeth between -1 and 1, + noise",
+        {"points": _points, "noise": _noise, "outliers": _outliers, **_held_out},
         (1,),
         1,
         generated=True,

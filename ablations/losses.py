@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablations.design import Cell
+from ablations.levels import Level
 
 FEW_CLASSES = 32  # up to here the winner is found class by class
 
@@ -42,6 +44,14 @@ def stacked_loss(cell: Cell, *, smoothing: bool = True) -> StackedLoss:
         case "mse":
             return lambda outputs, targets: (
                 (outputs - one_hot(outputs, targets, smooth)).square().mean((1, 2))
+            )
+        case "quadratic":
+            return lambda outputs, targets: (
+                (torch.sigmoid(outputs) - one_hot(outputs, targets, smooth))
+                .square()
+                .sum(1)
+                .mean(1)
+                .div(2)
             )
         case "l1":
             return lambda outputs, targets: (outputs - targets).abs().mean((1, 2))
@@ -77,6 +87,10 @@ def loss_gradient(cell: Cell) -> LossGradient:
             return lambda outputs, targets, count: (
                 outputs - one_hot(outputs, targets, smooth)
             ).mul_(2 / (count * outputs.shape[1]))
+        case "quadratic":
+            return lambda outputs, targets, count: _quadratic_error(outputs, targets, smooth).div_(
+                count
+            )
         case "l1":
             return lambda outputs, targets, count: (
                 (outputs - targets).sign_().div_(count * outputs.shape[1])
@@ -99,8 +113,17 @@ def _softmax_error(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor
     return error.scatter_add_(1, labels, minus.expand_as(labels))
 
 
+def _quadratic_error(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """(s - t) s (1 - s), where s is the sigmoid of the outputs: (M, C, N)."""
+    s = torch.sigmoid(outputs)
+    return (s - one_hot(outputs, targets, smoothing)).mul_(s).mul_(1 - s)
+
+
 def plain_loss(cell: Cell) -> nn.Module:
     """The loss as a user would write it, on (N, C) outputs and (N,) classes or (N, C) numbers."""
+    if cell.regularisation.name == "auxiliary_loss":
+        weight = float(cell.settings("regularisation")["weight"])
+        return AuxiliaryLoss(plain_loss(replace(cell, regularisation=Level("none"))), weight)
     settings = cell.settings("loss")
     match cell.loss.name:
         case "cross_entropy" | "nll":
@@ -109,12 +132,40 @@ def plain_loss(cell: Cell) -> nn.Module:
             return OneHotLoss(nn.BCEWithLogitsLoss(), label_smoothing(cell))
         case "mse":
             return OneHotLoss(nn.MSELoss(), label_smoothing(cell))
+        case "quadratic":
+            return OneHotLoss(QuadraticLoss(), label_smoothing(cell))
         case "l1":
             return nn.L1Loss()
         case "huber":
             return nn.HuberLoss(delta=float(settings["delta"]))
         case name:
             raise ValueError(f"no loss {name!r}; resolve the cell's defaults first")
+
+
+class AuxiliaryLoss(nn.Module):
+    """The loss of a network whose second head is trained as well."""
+
+    def __init__(self, loss: nn.Module, weight: float) -> None:
+        super().__init__()
+        self.loss, self.weight = loss, weight
+
+    def forward(self, outputs: Tensor | tuple[Tensor, Tensor], targets: Tensor) -> Tensor:
+        """That of the outputs, and the head's times its weight where there is one."""
+        if isinstance(outputs, Tensor):
+            alone: Tensor = self.loss(outputs, targets)
+            return alone
+        both: Tensor = self.loss(outputs[0], targets) + self.weight * self.loss(outputs[1], targets)
+        return both
+
+
+class QuadraticLoss(nn.Module):
+    """Half the squared error of sigmoid outputs, summed over them: the quadratic cost of
+    Nielsen, Neural Networks and Deep Learning (2015), chapter 1.
+    """
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean over examples of (N, C) outputs before the sigmoid."""
+        return (torch.sigmoid(outputs) - targets).square().sum(1).mean() / 2
 
 
 class OneHotLoss(nn.Module):

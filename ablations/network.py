@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablations.design import Cell, canonical
+from ablations.design import Cell, canonical, layers_of
 from ablations.layers import (
     Activation,
     BatchNorm,
@@ -31,7 +32,10 @@ from ablations.layers import (
     Pull,
 )
 from ablations.levels import Scalar
+from ablations.sequences import ListedLayer, images
 from ablations.streams import Streams
+
+VECTOR = 32  # elements that torch's vectorised loops take at once: 32 with AVX-512, 16 with AVX2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +48,34 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """A second output layer in the middle of a network, used in training only.
+
+    Its loss, times `weight`, is added to that of the outputs (Szegedy et al. 2015).
+    """
+
+    block: Block
+    after: str  # the block whose outputs it sees
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """The description both forms are built from."""
 
     blocks: tuple[Block, ...]
+    head: Head | None = None
+
+    @property
+    def all_blocks(self) -> tuple[Block, ...]:
+        """The blocks in a row, then that of the head."""
+        return (*self.blocks, *([self.head.block] if self.head else []))
 
     def parameters(self) -> dict[str, Parameter]:
         """Trained tensors of one trial by their name in `nn.Module.state_dict`."""
         return {
             f"{block.name}.{layer_name}.{name}": parameter
-            for block in self.blocks
+            for block in self.all_blocks
             for layer_name, layer in block.layers
             for name, parameter in layer.parameters().items()
         }
@@ -62,7 +84,7 @@ class Network:
         """Running statistics of one trial: shape and start."""
         return {
             f"{block.name}.{layer_name}.{name}": buffer
-            for block in self.blocks
+            for block in self.all_blocks
             for layer_name, layer in block.layers
             for name, buffer in layer.buffers().items()
         }
@@ -78,6 +100,8 @@ def describe(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
     cell = canonical(cell)
     if cell.network.name == "cnn":
         return _cnn(cell, input_shape, outputs)
+    if cell.network.name == "sequential":
+        return _sequential(cell, input_shape, outputs)
     return _mlp(cell, math.prod(input_shape), outputs)
 
 
@@ -89,7 +113,16 @@ def _mlp(cell: Cell, inputs: int, outputs: int) -> Network:
         blocks.append(Block(f"hidden{n}", tuple(layers), cell.residual and inputs == cell.width))
         inputs = cell.width
     blocks.append(Block("output", (("linear", Linear(inputs, outputs)),)))
-    return Network(tuple(blocks))
+    return Network(tuple(blocks), _head(cell, outputs))
+
+
+def _head(cell: Cell, outputs: int) -> Head | None:
+    """The auxiliary output, after the layer in the middle."""
+    if cell.regularisation.name != "auxiliary_loss" or cell.depth == 0:
+        return None
+    block = Block("auxiliary", (("linear", Linear(cell.width, outputs)),))
+    weight = float(cell.settings("regularisation")["weight"])
+    return Head(block, f"hidden{(cell.depth - 1) // 2}", weight)
 
 
 def _cnn(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
@@ -97,7 +130,9 @@ def _cnn(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
     kernel = int(cell.settings("network")["kernel"])
     blocks = []
     for n in range(cell.depth):
-        convolution = Convolution(channels, cell.width, kernel, bias=cell.norm.name != "batch")
+        convolution = Convolution(
+            channels, cell.width, kernel, bias=cell.norm.name != "batch", padding=kernel // 2
+        )
         pool = ("pool", Pool(cell.pooling.name))
         after = _after(cell, cell.width, image=True)
         dropout = [layer for layer in after if layer[0] == "dropout"]
@@ -112,6 +147,37 @@ def _cnn(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
         )
     )
     return Network(tuple(blocks))
+
+
+def _sequential(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
+    """Layers as listed; norm, activation and dropout follow each but a pooling."""
+    listed = layers_of(cell)
+    bias = cell.norm.name != "batch"
+    blocks, inputs = [], math.prod(input_shape)
+    if listed[0].kind != "linear":
+        shapes = images(listed, input_shape)
+        before = [input_shape, *shapes]
+        for n, (layer, shape) in enumerate(zip(listed, before[:-1], strict=False)):
+            blocks.append(Block(f"hidden{n}", tuple(_image_layers(cell, layer, shape[0], bias))))
+        inputs = math.prod(shapes[-1])
+    blocks.append(Block("flat", (("flatten", Flatten()),)))
+    for layer in listed:
+        if layer.kind == "linear":
+            linear = ("linear", Linear(inputs, layer.units, bias=bias))
+            after = _after(cell, layer.units, image=False)
+            blocks.append(Block(f"hidden{len(blocks) - 1}", (linear, *after)))
+            inputs = layer.units
+    return Network((*blocks, Block("output", (("linear", Linear(inputs, outputs)),))))
+
+
+def _image_layers(
+    cell: Cell, layer: ListedLayer, channels: int, bias: bool
+) -> list[tuple[str, Layer]]:
+    if layer.kind == "pool":
+        return [("pool", Pool(cell.pooling.name, layer.kernel))]
+    size = {"padding": layer.padding, "stride": layer.stride}
+    convolution = Convolution(channels, layer.units, layer.kernel, bias=bias, **size)
+    return [("convolution", convolution), *_after(cell, layer.units, image=True)]
 
 
 def _after(cell: Cell, features: int, *, image: bool) -> list[tuple[str, Layer]]:
@@ -137,15 +203,32 @@ class Residual(nn.Sequential):
         return result
 
 
+class TwoHeaded(nn.Sequential):
+    """Blocks in a row, the last of them a head that sees what comes out of block `after`."""
+
+    def __init__(self, blocks: OrderedDict[str, nn.Module], after: str) -> None:
+        super().__init__(blocks)
+        self.after = after
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """The outputs; in training those of the head as well."""
+        *blocks, (_, head) = self.named_children()
+        second = x
+        for name, block in blocks:
+            x = block(x)
+            second = x if name == self.after else second
+        return (x, head(second)) if self.training else x
+
+
 def plain_network(network: Network) -> nn.Module:
     """The network as a user would write it, with torch's own initial weights."""
     blocks: OrderedDict[str, nn.Module] = OrderedDict()
-    for block in network.blocks:
+    for block in network.all_blocks:
         kind = Residual if block.residual else nn.Sequential
         blocks[block.name] = kind(
             OrderedDict((name, layer.module()) for name, layer in block.layers)
         )
-    return nn.Sequential(blocks)
+    return TwoHeaded(blocks, network.head.after) if network.head else nn.Sequential(blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +246,11 @@ class StackValues:
     layers: tuple[tuple[dict[str, Tensor], ...], ...]
 
 
+def padded(flat: Tensor) -> Tensor:
+    """Parameters (M, P) with zeros behind them, so that each trial's fill whole vectors."""
+    return F.pad(flat, (0, -flat.shape[1] % VECTOR))
+
+
 def view_values(network: Network, flat: Tensor, buffers: Tensor) -> StackValues:
     """Views of flat values as the network's tensors. Writing to `flat` changes them."""
     layers = []
@@ -173,7 +261,7 @@ def view_values(network: Network, flat: Tensor, buffers: Tensor) -> StackValues:
         at[kind] += size
         return source[:, at[kind] - size : at[kind]].view(len(source), *shape)
 
-    for block in network.blocks:
+    for block in network.all_blocks:
         views = []
         for _, layer in block.layers:
             values = {}
@@ -186,16 +274,28 @@ def view_values(network: Network, flat: Tensor, buffers: Tensor) -> StackValues:
     return StackValues(flat, buffers, tuple(layers))
 
 
-def stacked_forward(network: Network, values: StackValues, x: Tensor, context: Context) -> Tensor:
+def stacked_forward(
+    network: Network,
+    values: StackValues,
+    x: Tensor,
+    context: Context,
+    *,
+    watch: Callable[[Layer, Mapping[str, Tensor], Tensor], None] | None = None,
+) -> Tensor:
     """The outputs of M networks, each on its own examples.
 
     Shapes:
         x       (M, N, *input_shape)
         result  (M, C, N)
+
+    Args:
+        watch: told every layer, with its values and inputs.
     """
-    for block, layers in zip(network.blocks, values.layers, strict=True):
+    for block, layers in zip(network.blocks, values.layers, strict=False):
         h = x
         for (_, layer), layer_values in zip(block.layers, layers, strict=True):
+            if watch is not None:
+                watch(layer, layer_values, h)
             h = layer.stacked(h, layer_values, context)
         x = x + h if block.residual else h
     return x
@@ -209,6 +309,7 @@ def stacked_gradient(
     *,
     output_gradient: Callable[[Tensor], Tensor],
     context: Context,
+    watch: Callable[[Tensor], None] | None = None,
 ) -> None:
     """The gradient of M losses by the parameters, written into `gradient`.
 
@@ -216,9 +317,13 @@ def stacked_gradient(
         x                (M, N, *input_shape)
         output_gradient  from outputs (M, C, N) to the gradient of the losses by them
         gradient         views of a flat tensor like that of `values`
+
+    Args:
+        watch: told the outputs.
     """
-    tape: list[tuple[bool, list[Pull]]] = []  # from the first layer that has parameters
-    for block, layers, into in zip(network.blocks, values.layers, gradient.layers, strict=True):
+    tape: list[tuple[Block, list[Pull]]] = []  # from the first layer that has parameters
+    head, aside = network.head, None
+    for block, layers, into in zip(network.blocks, values.layers, gradient.layers, strict=False):
         h = x
         pulls: list[Pull] = []
         for (_, layer), here, there in zip(block.layers, layers, into, strict=True):
@@ -229,14 +334,26 @@ def stacked_gradient(
                 h = layer.stacked(h, here, context)
         x = x + h if block.residual else h
         if pulls:
-            tape.append((block.residual, pulls))
+            tape.append((block, pulls))
+        if head is not None and block.name == head.after:
+            [(_, layer)], [here], [there] = (
+                head.block.layers,
+                values.layers[-1],
+                gradient.layers[-1],
+            )
+            outputs, pull = layer.pullback(x, here, there, context)
+            aside = pull(output_gradient(outputs).mul_(head.weight), True)
+    if watch is not None:
+        watch(x)
     d: Tensor | None = output_gradient(x)
-    for b, (residual, pulls) in reversed(list(enumerate(tape))):
+    for b, (block, pulls) in reversed(list(enumerate(tape))):
+        if aside is not None and head is not None and block.name == head.after and d is not None:
+            d = d + aside
         through = d
         for k, pull in reversed(list(enumerate(pulls))):
             assert d is not None
             d = pull(d, b > 0 or k > 0)
-        if residual and d is not None and through is not None:
+        if block.residual and d is not None and through is not None:
             d = d + through
 
 
@@ -274,11 +391,11 @@ def _draw(
 ) -> Tensor:
     if parameter.start is not None:
         return torch.full(parameter.shape, parameter.start)
-    if settings["name"] == "torch":
+    if settings["name"] in {"torch", "autoencoder"}:
         # nn.Linear and nn.Conv2d: kaiming_uniform_(a=sqrt(5)), which is U(-1, 1) / sqrt(fan_in)
         bound = 1 / math.sqrt(parameter.fan_in)
         return (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound
-    if parameter.role == "bias":
+    if parameter.role == "bias" and settings.get("biases", "zero") == "zero":
         return torch.zeros(parameter.shape)
     deviation = _deviation(parameter, settings)
     if settings.get("distribution") == "uniform":

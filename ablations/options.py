@@ -40,12 +40,34 @@ def whole_number(value: str) -> int:
     return int(value)
 
 
+def positive(value: str) -> float:
+    """Read a number above zero."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"needs a number above 0, got {value!r}")
+    return number
+
+
 def duration(value: str) -> float:
     """Read 90s, 10m or 1h as seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", value)
     if not match:
         raise argparse.ArgumentTypeError(f"needs a time such as 90s, 10m or 1h, got {value!r}")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def limit(value: str) -> float:
+    """Read a duration above zero: no time at all is no limit that a stack could keep."""
+    seconds = duration(value)
+    if not seconds:
+        raise argparse.ArgumentTypeError(
+            f"needs a time above 0, got {value!r}; without it a stack may take 20 times as long as "
+            "predicted, and at least 5 minutes"
+        )
+    return seconds
 
 
 def chosen_studies(options: argparse.Namespace) -> list[Study]:

@@ -13,6 +13,7 @@ from ablations.tasks import Task
 
 GRID = 48  # points along each side of a decision region
 CURVE = 192  # points along a fitted curve
+PROBES = 64  # points at which a fitted function is held against the true one
 MARGIN = 0.08  # of the data's range, drawn on every side
 POINTS = 600  # training points drawn at most
 
@@ -79,6 +80,25 @@ def curve_picture(task: Task, outputs: Outputs) -> dict[str, Any]:
         "range": ",".join(repr(limit) for limit in (round(low, 6), round(high, 6), lo, hi)),
         "classes": None,
         "values": _bytes((fitted - lo) / span * 255),
+    }
+
+
+def probe_picture(fitted: Tensor, true: Tensor) -> dict[str, Any]:
+    """A fitted and the true function at the same points of [-1, 1], in two bytes each.
+
+    From the probes of a cell's seeds come its bias and its variance.
+
+    Shapes: fitted, true (PROBES,), raw units.
+    """
+    both = torch.stack([fitted, true]).double().clamp(-1e30, 1e30)
+    lo, hi = float(both.min()), float(both.max())
+    levels = ((both - lo) / (hi - lo or 1.0) * 65535).round().to(torch.int32).cpu().numpy()
+    return {
+        "kind": "probe",
+        "shape": f"2x{PROBES}",
+        "range": f"-1,1,{lo!r},{hi!r}",
+        "classes": None,
+        "values": b64encode(levels.astype("<u2").tobytes()).decode(),
     }
 
 

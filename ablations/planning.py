@@ -6,7 +6,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from heapq import heappop, heappush
 from itertools import count
@@ -20,9 +20,16 @@ from tabulate import tabulate
 from ablations.costs import TABLE, predicted_seconds, values_of, work
 from ablations.design import Cell, DesignError, Study, TaskSpec, trained_cells
 from ablations.records import DONE, is_done, record_path, write_atomically
-from ablations.running import Found, chosen_rate, decided_stacks, find, render_outdated
+from ablations.running import (
+    Found,
+    at_their_looks,
+    chosen_rate,
+    decided_stacks,
+    find,
+    render_outdated,
+)
 from ablations.stacking import Stack, final_stacks, tuning_stack
-from ablations.standing import render_standing, waiting
+from ablations.standing import render_looks, render_standing, waiting
 from ablations.tasks import TaskError, checksum
 
 START_SECONDS = 4.0  # until the worker processes have imported torch
@@ -58,12 +65,14 @@ class Plan:
         chains: stacks that are missing, in the order in which they are started.
         overhead: seconds until the first stack starts and after the last one has ended.
         notes: what failed and why, a line each.
+        most: what would be missing with all the seeds that sequential studies may come to.
     """
 
     rows: tuple[PlanRow, ...]
     chains: tuple[Chain, ...]
     overhead: float
     notes: tuple[str, ...]
+    most: tuple[Chain, ...] = ()
 
     def wall_seconds(self, workers: int) -> float:
         """Predicted time on the clock; 0 when nothing is missing."""
@@ -71,27 +80,41 @@ class Plan:
             return 0.0
         return self.overhead + makespan(self.chains, workers)
 
+    def most_seconds(self, workers: int) -> float:
+        """The same if no sequential study stops before its maximum."""
+        if not self.most:
+            return self.wall_seconds(workers)
+        return max(self.overhead, START_SECONDS) + makespan(self.most, workers)
+
 
 def plan(studies: Sequence[Study], results: Path, device: str) -> Plan:
     """A row per study and task, and how long the rest will take."""
     found = find(studies, results, device)
-    rows, left = [], list[list[Stack]]()
-    for study in studies:
-        for task in study.tasks:
-            stacks = [_cell_stacks(found, study, cell) for cell in trained_cells(study, task)]
-            rows.append(_row(found, study, task, stacks))
-            read = found[study.name].read
-            left += [[stack for stack in each if not is_done(read(stack))] for each in stacks]
-    chains = tuple(chain for each in left for chain in _chains(each))
-    notes = (*render_outdated(found, studies), *render_standing(found, studies))
-    return Plan(tuple(rows), chains, _overhead([stack for each in left for stack in each]), notes)
+    studies = at_their_looks(found, studies)
+    pairs = [_row(found, study, task) for study in studies for task in study.tasks]
+    left = [cell for _, cells in pairs for cell in cells]
+    largest = [replace(study, seeds=study.most_seeds) for study in studies]
+    most = [_row(found, study, task)[1] for study in largest for task in study.tasks]
+    notes = (
+        *render_outdated(found, studies),
+        *render_looks(found, studies),
+        *render_standing(found, studies),
+    )
+    return Plan(
+        rows=tuple(row for row, _ in pairs),
+        chains=_all_chains(left),
+        overhead=_overhead(left),
+        notes=notes,
+        most=_all_chains([cell for cells in most for cell in cells]) if largest != studies else (),
+    )
 
 
-def _overhead(missing: Sequence[Stack]) -> float:
+def _overhead(missing: Sequence[Sequence[Stack]]) -> float:
     """Seconds to start, to read the data sets, and to write the learning curves."""
-    tasks = {stack.task.name: stack.task for stack in missing if not stack.task.kind.generated}
+    every = [stack for each in missing for stack in each]
+    tasks = {stack.task.name: stack.task for stack in every if not stack.task.kind.generated}
     values = sum(values_of(task) for task in tasks.values())
-    curves = sum(len(stack.members) * (stack.evaluations + 1) for stack in missing)
+    curves = sum(len(stack.members) * (stack.evaluations + 1) for stack in every)
     return START_SECONDS + VALUE_SECONDS * values + ROW_SECONDS * curves
 
 
@@ -104,26 +127,46 @@ def _cell_stacks(found: Mapping[str, Found], study: Study, cell: Cell) -> list[S
 
 
 def _row(
-    found: Mapping[str, Found], study: Study, task: TaskSpec, stacks: Sequence[Sequence[Stack]]
-) -> PlanRow:
-    read = found[study.name].read
+    found: Mapping[str, Found], study: Study, task: TaskSpec
+) -> tuple[PlanRow, list[list[Stack]]]:
+    """One study on one task, and by cell what has to be trained of its stacks."""
+    mine = found[study.name]
+    stacks = [_cell_stacks(found, study, cell) for cell in trained_cells(study, task)]
     every = [stack for each in stacks for stack in each]
-    ended = [row["status"] for s in every if (p := read(s)) for row in p["outcome"]["rows"]]
-    return PlanRow(
+    missing = [
+        [_without_kept(mine, stack) for stack in each if not is_done(mine.read(stack))]
+        for each in stacks
+    ]
+    ended = [row["status"] for s in every if (p := mine.read(s)) for row in p["outcome"]["rows"]]
+    row = PlanRow(
         study=study.name,
         task=task.name,
         cells=len(stacks),
         trials=sum(len(stack.members) for stack in every),
-        done=sum(len(stack.members) for stack in every if is_done(read(stack))),
+        done=sum(len(stack.members) for stack in every if is_done(mine.read(stack))),
         failed=sum(status not in DONE for status in ended),
         waiting=waiting(found, study, task),
-        seconds=round(sum(predicted_seconds(s) for s in every if not is_done(read(s))), 3),
+        seconds=round(sum(_seconds(stack) for each in missing for stack in each), 3),
     )
+    return row, missing
+
+
+def _without_kept(found: Found, stack: Stack) -> Stack:
+    """A stack without the trials that a shorter or longer block has."""
+    return replace(stack, members=stack.members[len(found.kept(stack).rows) :])
+
+
+def _seconds(stack: Stack) -> float:
+    return predicted_seconds(stack) if stack.members else 0.0
+
+
+def _all_chains(missing: Sequence[Sequence[Stack]]) -> tuple[Chain, ...]:
+    return tuple(chain for each in missing for chain in _chains(each))
 
 
 def _chains(missing: Sequence[Stack]) -> list[Chain]:
     """What can start at once, with what has to wait for it: final stacks for their tuning."""
-    seconds = [predicted_seconds(stack) for stack in missing]
+    seconds = [_seconds(stack) for stack in missing]
     if missing and missing[0].stage == "tuning":
         return [(seconds[0], tuple(seconds[1:]))]
     return [(each, ()) for each in seconds]
@@ -153,12 +196,14 @@ def render_text(found: Plan, workers: int) -> str:
     ]
     headers = ("study", "task", "cells", "trials", "done", "time left")
     trials, done = sum(row.trials for row in found.rows), sum(row.done for row in found.rows)
-    left = found.wall_seconds(workers)
+    left, most = found.wall_seconds(workers), found.most_seconds(workers)
     end = f"{trials:,} trials, {done:,} done" + (
         f"; about {show_seconds(left)} to train with {workers} workers"
         if left
         else "; nothing to do"
     )
+    if most > left > 0:
+        end += f", at most {show_seconds(most)} with all seeds"
     return "\n".join([tabulate(table, headers, tablefmt="simple"), "", *found.notes, end])
 
 
@@ -170,6 +215,7 @@ def render_json(found: Plan, workers: int) -> str:
             "notes": found.notes,
             "workers": workers,
             "seconds": round(found.wall_seconds(workers), 3),
+            "most_seconds": round(found.most_seconds(workers), 3),
         },
         indent=1,
     )
@@ -213,7 +259,7 @@ class _Measured:
 def _measured(mine: Found, found: Mapping[str, Found]) -> Iterator[_Measured]:
     for stack in decided_stacks(found, mine.study):
         payload = mine.read(stack)
-        if payload is None or payload["clock"]["way"] != "stacked":
+        if payload is None or payload["clock"]["way"] != "stacked" or "kept" in payload["clock"]:
             continue
         clock, name = payload["clock"], stack.task.name
         yield _Measured(

@@ -22,28 +22,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ablations.levels import FACTORS
+from ablations.columns import CURVES, PICTURES, POINTS, STACKS, TRIALS
 from ablations.stacking import Stack
 from ablations.training import Outcome
 
 SCHEMA = 1
 DONE = frozenset({"finished", "diverged"})  # what is not tried again
-RESPONSES = [
-    f"{part}_{measure}"
-    for measure in ("loss", "accuracy", "r2")
-    for part in ("train", "val", "test")
-]
-TRIALS = [
-    "trial", "study", "task", "stage", "seed", *FACTORS, "learning_rate", "status", *RESPONSES,
-    "best_step", "steps", "parameters", "sparsity", "stack",
-]  # fmt: skip
-CURVES = [
-    "trial", "step", "epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy",
-    "train_r2", "val_r2", "gradient_norm",
-]  # fmt: skip
-PICTURES = ["trial", "kind", "step", "shape", "range", "classes", "values"]
-POINTS = ["task", "x", "y", "label"]
-STACKS = ["stack", "task", "stage", "cell", "trials", "way", "worker", "attempt", "seconds"]
 
 
 class RecordError(RuntimeError):

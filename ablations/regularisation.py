@@ -58,7 +58,8 @@ def schedule_factors(cell: Cell, steps: int) -> Tensor:
             drops = (times // every).clamp(max=int(settings["drops"]))
             return torch.pow(torch.tensor(float(settings["gamma"]), dtype=torch.float64), drops)
         case _:
-            return torch.ones(steps, dtype=torch.float64)
+            scale = float(cell.settings("schedule")["scale"])
+            return torch.full((steps,), scale, dtype=torch.float64)
 
 
 def shift_images(x: Tensor, offsets: Tensor, fill: Tensor) -> Tensor:

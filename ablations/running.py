@@ -8,17 +8,20 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from ablations.anatomy import network_table
+from ablations.blocks import part_of, related_blocks
 from ablations.costs import predicted_seconds
 from ablations.design import (
     Cell,
     DesignError,
+    SeedRule,
     Study,
     TaskSpec,
     cells_of,
@@ -27,6 +30,8 @@ from ablations.design import (
     trials_of,
 )
 from ablations.levels import text
+from ablations.looks import open_contrasts
+from ablations.network import describe
 from ablations.processor import matrix_routines
 from ablations.provenance import code_hash, machine
 from ablations.records import (
@@ -44,7 +49,7 @@ from ablations.records import (
 )
 from ablations.stacking import Member, Stack, final_stacks, tuning_stack
 from ablations.streams import Streams
-from ablations.tasks import checksum, load_task
+from ablations.tasks import Task, checksum, load_task
 from ablations.training import Outcome, Status
 from ablations.workers import Here, Job, Pool, Processes, Result, failed_row
 
@@ -79,14 +84,14 @@ class Found:
     context: dict[str, dict[str, Any]]  # by task
     payloads: dict[str, Payload] = field(default_factory=dict)  # by key
     damaged: list[str] = field(default_factory=list)
-    keys: dict[Member, str] = field(default_factory=dict)  # by first trial, hashed once
+    keys: dict[tuple[Member, int], str] = field(default_factory=dict)  # by first trial and size
 
     def key(self, stack: Stack) -> str:
         """The name of a stack's record."""
-        first = stack.members[0]
-        if first not in self.keys:
-            self.keys[first] = key_of(stack, self.context[stack.task.name])
-        return self.keys[first]
+        which = stack.members[0], len(stack.members)
+        if which not in self.keys:  # hashed once
+            self.keys[which] = key_of(stack, self.context[stack.task.name])
+        return self.keys[which]
 
     def read(self, stack: Stack) -> Payload | None:
         """A stack's payload, from memory or from its record."""
@@ -97,6 +102,16 @@ class Found:
                 self.payloads[key] = payload
         return self.payloads.get(key)
 
+    def kept(self, stack: Stack) -> Outcome:
+        """What the record of a shorter or longer block holds of a stack that has none."""
+        if (self.folder / "records").is_dir():
+            for block in related_blocks(self.study, stack):
+                key = key_of(block, self.context[block.task.name])
+                payload = read_record(self.folder, key, self.say_damaged)
+                if payload is not None and is_done(payload):
+                    return part_of(payload, stack)
+        return Outcome()
+
     def say_damaged(self, line: str) -> None:
         """Tell at once where a damaged record went, and remember it."""
         tqdm.write(line, file=sys.stderr)
@@ -105,6 +120,9 @@ class Found:
 
 def find(studies: Sequence[Study], results: Path, device: str) -> dict[str, Found]:
     """The studies asked for and those their rates come from, with what is already done.
+
+    A study with sequential seeds is found at the look that its records have come to: ask
+    `at_their_looks`.
 
     Raises:
         DesignError: a study's rates come from one that cannot give them.
@@ -117,7 +135,52 @@ def find(studies: Sequence[Study], results: Path, device: str) -> dict[str, Foun
     for study in studies:
         if study.rates.source is not None:
             _check_source(study, found)
+    for each in found.values():
+        each.study = reached(found, each.study)
     return found
+
+
+def at_their_looks(found: Mapping[str, Found], studies: Sequence[Study]) -> list[Study]:
+    """The studies as they stand: with the seeds of the look that they have come to."""
+    return [found[study.name].study for study in studies]
+
+
+def reached(found: Mapping[str, Found], study: Study) -> Study:
+    """The study at the first look that is not complete, or that ends it.
+
+    Each look is decided by its own trials alone, so an interrupted run takes the looks that an
+    uninterrupted one took.
+    """
+    for seeds in study.rule.looks if study.rule is not None else ():
+        study = replace(study, seeds=seeds)
+        if not open_after(found, study):
+            break
+    return study
+
+
+def open_after(found: Mapping[str, Found], study: Study) -> list[tuple[str, str]] | None:
+    """Task and name of the contrasts that a look leaves open; None while it is not complete."""
+    rows = _final_rows(found, study)
+    if rows is None:
+        return None
+    return open_contrasts(study, rows, lambda task: _chance(study, task))
+
+
+def _final_rows(found: Mapping[str, Found], study: Study) -> dict[str, Mapping[str, Any]] | None:
+    """The final trials by name; None unless every trial of the study ended by itself."""
+    rows: dict[str, Mapping[str, Any]] = {}
+    read = found[study.name].read
+    for task in study.tasks:
+        for cell in trained_cells(study, task):
+            rate = chosen_rate(study, cell, found)
+            if rate is None:
+                return None
+            for stack in final_stacks(study, task, cell, rate):
+                payload = read(stack)
+                if payload is None or not is_done(payload):
+                    return None
+                rows |= {row["trial"]: row for row in payload["outcome"]["rows"]}
+    return rows
 
 
 def record_context(task: TaskSpec, device: str) -> dict[str, Any]:
@@ -323,21 +386,22 @@ class Run:
         self.elsewhere: deque[tuple[float, Found, Stack]] = deque()  # locked by another process
         self.active: dict[str, tuple[Found, Stack, int]] = {}  # key -> its lock's handle
         self.alone: dict[str, dict[str, Outcome]] = {}  # key -> outcomes trial by trial
+        self.kept: dict[str, Outcome] = {}  # key -> what another block has of its first trials
         self.retries: deque[Job] = deque()
         self.undecided: dict[str, list[tuple[Study, Cell]]] = {}  # by the key of a tuning stack
         self.seconds: dict[str, float] = {}
         self.progress: Progress | None = None
+        self.end = time.monotonic() + settings.budget
 
     def train_missing(self, studies: Sequence[Study]) -> None:
-        """Train until nothing is left or the budget is spent."""
+        """Train until nothing is left or the budget is spent; once per look."""
         counted = tally(self.found, studies)
         done = counted.counts.get("finished", 0) + counted.counts.get("diverged", 0)
         self.progress = Progress(counted.expected, done, quiet=self.settings.quiet)
-        end = time.monotonic() + self.settings.budget
         try:
             self._plan(studies)
             while self.queue or self.retries or self.pool.busy() or self.elsewhere:
-                if time.monotonic() < end:
+                if time.monotonic() < self.end:
                     self._submit()
                 elif not self.pool.busy():
                     self._say("the budget is spent; run again to train the rest")
@@ -400,7 +464,15 @@ class Run:
             self._decide(key)
             return
         self.active[key] = (found, stack, handle)
-        self.pool.submit(self._job(key, stack, stack.members, attempt=1))
+        self.kept[key] = found.kept(stack)
+        if self._missing(key, stack):
+            self.pool.submit(self._job(key, stack, self._missing(key, stack), attempt=1))
+        else:
+            self._write(key, Outcome(), worker=0, attempt=1, seconds=0.0)
+
+    def _missing(self, key: str, stack: Stack) -> tuple[Member, ...]:
+        """The trials of a stack that no other block has."""
+        return stack.members[len(self.kept[key].rows) :]
 
     def _job(self, key: str, stack: Stack, members: Any, *, attempt: int) -> Job:
         limit = self.settings.limit or max(LEAST_LIMIT, LIMIT_FACTOR * predicted_seconds(stack))
@@ -408,50 +480,52 @@ class Run:
 
     def _receive(self, result: Result) -> None:
         job = result.job
-        found, stack, handle = self.active[job.key]
+        _, stack, _ = self.active[job.key]
         if result.outcome is None and len(job.members) > 1:
             self._say(f"{stack.study}: {job.members[0].name} and its stack: {result.message}; "
                       "trained again one by one")  # fmt: skip
             self.alone[job.key] = {}
             self.retries.extend(
-                self._job(job.key, stack, [member], attempt=2) for member in stack.members
+                self._job(job.key, stack, [member], attempt=2) for member in job.members
             )
             return
         outcome = result.outcome or self._give_up(job, result.status, result.message)
         if job.key in self.alone:
-            parts = self.alone[job.key]
+            parts, missing = self.alone[job.key], self._missing(job.key, stack)
             parts[job.members[0].name] = outcome
-            if len(parts) < len(stack.members):
+            if len(parts) < len(missing):
                 return
             outcome = Outcome()
-            for member in stack.members:
+            for member in missing:
                 outcome.extend(parts[member.name])
-        self._write(job, found, stack, outcome, result)
-        del self.active[job.key]
-        self._release(job.key, found, handle)
-        self._decide(job.key)
+        self._write(job.key, outcome, result.worker, job.attempt, result.seconds)
 
     def _give_up(self, job: Job, status: Status, message: str) -> Outcome:
         member = job.members[0]
         self._say(f"{job.stack.study}: {member.name} {status.replace('_', ' ')}: {message}")
         return Outcome(rows=[failed_row(member, status, message)])
 
-    def _write(
-        self, job: Job, found: Found, stack: Stack, outcome: Outcome, result: Result
-    ) -> None:
-        alone = job.key in self.alone
-        clock = {
-            "way": "alone" if alone else "stacked",
-            "worker": result.worker,
-            "attempt": job.attempt,
-            "seconds": round(result.seconds, 6),
+    def _write(self, key: str, trained: Outcome, worker: int, attempt: int, seconds: float) -> None:
+        """Seal the record of an active stack, and start what waited for it."""
+        found, stack, handle = self.active[key]
+        outcome = self.kept.pop(key)
+        clock: dict[str, Any] = {
+            "way": "alone" if key in self.alone else "stacked",
+            "worker": worker,
+            "attempt": attempt,
+            "seconds": round(seconds, 6),
         }
-        content = seal(stack, job.key, outcome, found.context[stack.task.name], clock)
-        write_atomically(record_path(found.folder, job.key), content)
-        found.payloads.pop(job.key, None)
-        study = self.seconds
-        study[stack.study] = study.get(stack.study, 0.0) + result.seconds
+        if outcome.rows:  # the seconds are those of the others
+            clock["kept"] = len(outcome.rows)
+        outcome.extend(trained)
+        content = seal(stack, key, outcome, found.context[stack.task.name], clock)
+        write_atomically(record_path(found.folder, key), content)
+        found.payloads.pop(key, None)
+        self.seconds[stack.study] = self.seconds.get(stack.study, 0.0) + seconds
         self._count(stack, len(stack.members))
+        del self.active[key]
+        self._release(key, found, handle)
+        self._decide(key)
 
     def _release(self, key: str, found: Found, handle: int) -> None:
         unlock(record_path(found.folder, key).with_suffix(".lock"), handle)
@@ -472,8 +546,8 @@ def run(studies: Sequence[Study], settings: Settings) -> Tally:
     are written from what there is before it is passed on.
     """
     found = find(studies, settings.results, settings.device)
-    for each in found.values():
-        write_if_changed(each.folder / "study.json", study_json(each.study, settings))
+    studies = at_their_looks(found, studies)
+    _write_studies(found, studies, settings)
     before = tally(found, studies)
     if before.complete:
         _collect_all(found, studies)
@@ -483,12 +557,33 @@ def run(studies: Sequence[Study], settings: Settings) -> Tally:
     pool: Pool = Processes(settings.workers) if settings.workers else Here()
     training = Run(found, settings, pool)
     try:
-        training.train_missing(studies)
+        going_on = studies
+        while going_on:
+            training.train_missing(going_on)
+            going_on = _further(found, going_on)
+            _write_studies(found, going_on, settings)
     finally:
         pool.close()
+        studies = at_their_looks(found, studies)
         _collect_all(found, studies)
         _write_machine(found, training, settings)
     return tally(found, studies)
+
+
+def _further(found: Mapping[str, Found], studies: Sequence[Study]) -> list[Study]:
+    """The studies whose look has left contrasts open, at their next look."""
+    for study in studies:
+        found[study.name].study = reached(found, study)
+    after = at_their_looks(found, studies)
+    return [now for now, before in zip(after, studies, strict=True) if now.seeds > before.seeds]
+
+
+def _write_studies(
+    found: Mapping[str, Found], studies: Sequence[Study], settings: Settings
+) -> None:
+    for study in studies:
+        path = found[study.name].folder / "study.json"
+        write_if_changed(path, study_json(study, settings))
 
 
 def _collect_all(found: Mapping[str, Found], studies: Sequence[Study]) -> None:
@@ -552,6 +647,7 @@ def study_json(study: Study, settings: Settings) -> str:
             "evaluations": study.evaluations,
         },
         "seeds": study.seeds,
+        **({} if study.rule is None else {"sequential": _rule_json(study, study.rule)}),
         "tuning_seeds": study.tuning_seeds,
         "claims": study.claims,
         "published": study.published,
@@ -571,6 +667,18 @@ def study_json(study: Study, settings: Settings) -> str:
     return json.dumps(content, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
 
 
+def _rule_json(study: Study, rule: SeedRule) -> dict[str, Any]:
+    return {
+        "min": rule.minimum,
+        "max": rule.maximum,
+        "stop": "resolved",
+        "equal_within": rule.equal_within,
+        "looks": rule.looks,
+        "shares": rule.shares,
+        "share": rule.share(study.seeds),  # of the error, spent by the look at hand
+    }
+
+
 def _levels(study: Study, cell: Cell) -> dict[str, str]:
     return {factor.name: text(cell.value(factor.name)) for factor in study.factors}
 
@@ -582,9 +690,18 @@ def _cells_json(study: Study) -> Iterator[dict[str, Any]]:
             yield {"task": task.name, **_levels(study, cell), "same_as": same}
 
 
+def _chance(study: Study, task: TaskSpec) -> float:
+    """The accuracy of always answering the same; 0 in a regression."""
+    return _chance_of(load_task(task, [0], streams=Streams(study.seed, task.name)))
+
+
+def _chance_of(loaded: Task) -> float:
+    return round(1 / loaded.classes if loaded.classes else 0.0, 6)
+
+
 def _task_json(study: Study, task: TaskSpec) -> dict[str, Any]:
     loaded = load_task(task, [0], streams=Streams(study.seed, task.name))
-    chance = 1 / loaded.classes if loaded.classes else 0.0
+    baseline = describe(cells_of(study, task)[0], loaded.input_shape, loaded.outputs)
     return {
         "name": task.name,
         "family": task.kind.family,
@@ -595,6 +712,7 @@ def _task_json(study: Study, task: TaskSpec) -> dict[str, Any]:
         "outputs": loaded.outputs,
         "examples": {part: rows.shape[1] for part, rows in loaded.parts.items()},
         "response": study.response(task),
-        "chance": round(chance, 6),
+        "chance": _chance_of(loaded),
         "skip": [list(pair) for pair in task.skip],
+        "network": network_table(baseline, loaded.input_shape),
     }

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ablations.design import Cell, TaskSpec, canonical, most_blocks
+from ablations.design import (
+    Cell,
+    TaskSpec,
+    canonical,
+    layers_of,
+    most_blocks,
+    normalises_units,
+)
+from ablations.levels import LevelError
+from ablations.sequences import images
 
-Split = tuple[float, float, float] | Literal["none"]
+Split = tuple[float, float, float] | Literal["none", "test"]
 LEAST = 2  # examples of a part: one has no spread, and says little
 
 
@@ -19,6 +28,8 @@ def split_sizes(rows: int, own_test: int, split: Split) -> tuple[int, int, int]:
     """
     if split == "none":
         return rows, 0, own_test
+    if split == "test":  # what is watched during training is the test part
+        return rows, own_test, own_test
     train, val, test = split
     tested = own_test or round(rows * test)
     left = rows if own_test else rows - tested
@@ -28,15 +39,18 @@ def split_sizes(rows: int, own_test: int, split: Split) -> tuple[int, int, int]:
 
 def split_objection(rows: int, own_test: int, split: Split) -> str | None:
     """Why a data set cannot be split so, with the remedy; None if it can."""
+    if split == "test" and not own_test:
+        return (
+            "split 'test' needs a data set with a test part of its own, such as 'mnist'; give "
+            "shares such as [0.6, 0.2, 0.2], or 'none'"
+        )
     sizes = split_sizes(rows, own_test, split)
     wanted = sizes[:1] if split == "none" else sizes
     if min(wanted) >= LEAST:
         return None
     parts = ", ".join(f"{n} to {part}" for n, part in zip(sizes, PURPOSES, strict=True))
-    return (
-        f"split {list(split) if split != 'none' else split!r} of {rows:,} examples leaves {parts}; "
-        f"give each at least {LEAST}"
-    )
+    given = split if isinstance(split, str) else list(split)
+    return f"split {given!r} of {rows:,} examples leaves {parts}; give each at least {LEAST}"
 
 
 PURPOSES = ("train on", "validate on", "test on")
@@ -69,6 +83,11 @@ def misfit(cell: Cell, task: TaskSpec, examples: int | None) -> str | None:
     """
     if cell.network.name == "cnn" and cell.depth > (most := most_blocks(known_shape(task))):
         return f"depth {cell.depth} halves the image away; a cnn here has at most {most} blocks"
+    if cell.network.name == "sequential" and task.kind.family == "images":
+        try:
+            images(layers_of(cell), known_shape(task))
+        except LevelError as error:
+            return str(error)
     if cell.train_size != "all":
         if examples is not None and int(cell.train_size) > examples:
             return (
@@ -83,7 +102,7 @@ def _lone_example(cell: Cell, examples: int) -> str | None:
     """Batch norm of a single example has no variance; an image has many values per channel."""
     cell = canonical(cell)
     size = examples if cell.minibatch == "full" else min(int(cell.minibatch), examples)
-    if cell.norm.name != "batch" or cell.network.name == "cnn" or examples % size != 1 % size:
+    if cell.norm.name != "batch" or not normalises_units(cell) or examples % size != 1 % size:
         return None
     what = (
         "there is 1 training example"

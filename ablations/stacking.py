@@ -48,6 +48,7 @@ class Stack:
     epochs: int | None
     evaluations: int
     pictures: bool
+    running_loss: bool = False  # whether the mean loss of the steps is kept
 
     def config(self) -> dict[str, Any]:
         """Everything about the stack that can change its numbers."""
@@ -64,6 +65,7 @@ class Stack:
             "epochs": self.epochs,
             "evaluations": self.evaluations,
             "pictures": self.pictures,
+            "running_loss": self.running_loss,
         }
 
 
@@ -100,6 +102,7 @@ def _stack(
         epochs=study.epochs,
         evaluations=study.evaluations,
         pictures=stage == "final" and pairs[0][1] == 0,
+        running_loss=study.running_loss,
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablations.design import Cell, Study, TaskSpec, trained_cells
+from ablations.looks import render_look
 from ablations.records import DONE, is_done
-from ablations.running import Found, decided_stacks, rate_stacks
+from ablations.running import Found, decided_stacks, open_after, rate_stacks
 
 REMEDIES = {
     "failed": "mend the cause before running again, else they fail again",
@@ -72,6 +73,13 @@ def render_standing(found: Mapping[str, Found], studies: Sequence[Study]) -> lis
                 f"the failed tuning trials {whose} leave open"
             )
     return lines
+
+
+def render_looks(found: Mapping[str, Found], studies: Sequence[Study]) -> list[str]:
+    """A line for every study with sequential seeds: how far it is, and whether it goes on."""
+    return [
+        render_look(study, open_after(found, study)) for study in studies if study.rule is not None
+    ]
 
 
 def counted(count: int, what: str) -> str:

@@ -10,6 +10,7 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import Any, cast
 
+from ablations.columns import CURVES, DERIVED, MEASURES, RESPONSES
 from ablations.design import (
     DESIGNS,
     FIRST_TUNING_SEED,
@@ -35,17 +36,13 @@ from ablations.levels import (
     task_kind,
     text,
 )
+from ablations.looks import read_rule
 from ablations.sizes import Split, known_sizes, misfit, split_objection
 
 STUDIES = Path(__file__).parent / "studies"
 PROFILES = ("quick", "standard", "full")
 TRIAL_LIMIT = 100_000
 MOST_EVALUATIONS = 10_000
-RESPONSES = tuple(
-    f"{part}_{measure}"
-    for measure in ("loss", "accuracy", "r2")
-    for part in ("train", "val", "test")
-)
 SECTIONS = ("study", "task", "factors", "nuisance", "fixed", "profile", "claims", "published")
 STUDY_KEYS = {
     "name": str,
@@ -57,11 +54,12 @@ STUDY_KEYS = {
     "seed": int,
     "response": dict,
 }
-RECIPE = ("steps", "epochs", "evaluations")  # numbers under [fixed] that are not factors
+RECIPE = ("steps", "epochs", "evaluations", "running_loss")  # under [fixed], but no factors
 CLAIM_KEYS = (
     "statement", "task", "response", "better", "worse", "by", "equal_within", "because",
     "expected", "table", "trend", "refuted_by", "id",
 )  # fmt: skip
+PUBLISHED_KEYS = ("id", "cell", "task", "response", "values", "source", "step", "last")
 CLAIM_TEXTS = ("statement", "task", "response", "because", "table", "id")
 CLAIM_NUMBERS = ("by", "equal_within")
 NAME = re.compile(r"\w[\w .+-]*")
@@ -174,6 +172,8 @@ class _Reader:
         levels = self._fixed(fixed, factors)
         tasks = self._tasks(header["tasks"], task_settings, factors)
         rates = self._rates(factors, dict(levels))
+        seeds = header.get("seeds")
+        rule = read_rule(seeds, "[study] seeds") if isinstance(seeds, dict) else None
         study = Study(
             name=self._name(header),
             group=self.group,
@@ -187,12 +187,16 @@ class _Reader:
             steps=steps,
             epochs=epochs,
             evaluations=_count(recipe, "evaluations", 20, "fixed", high=MOST_EVALUATIONS),
-            seeds=_count(header, "seeds", 10, "study", high=FIRST_TUNING_SEED),
+            seeds=rule.minimum
+            if rule
+            else _count(header, "seeds", 10, "study", high=FIRST_TUNING_SEED),
             tuning_seeds=_count(header, "tuning_seeds", 2, "study", high=FIRST_TUNING_SEED),
             seed=_count(header, "seed", 0, "study", low=0),
             claims=self._claims(),
-            published=tuple(_list_of_tables(self.content, "published")),
+            published=self._published(tasks, factors),
             responses=self._responses(header, tasks),
+            running_loss=_typed(recipe.get("running_loss", False), bool, "[fixed] running_loss"),
+            rule=rule,
         )
         self._check_cells(study)
         self._check_claims(study)
@@ -202,7 +206,8 @@ class _Reader:
         header = self._table("study")
         known_keys(header, tuple(STUDY_KEYS), "[study] key")
         for key, value in header.items():
-            _typed(value, STUDY_KEYS[key], f"[study] {key}")
+            if not _is_rule(key, value):
+                _typed(value, STUDY_KEYS[key], f"[study] {key}")
         _require(header, "tasks", list, "study")
         return header
 
@@ -235,7 +240,8 @@ class _Reader:
                 raise DesignError(f"[profile.{self.profile}] cannot change the study's {key}")
         kinds = {**STUDY_KEYS, "factors": dict, "task": dict}
         for key in overrides.keys() & kinds.keys():
-            _typed(overrides[key], kinds[key], f"[profile.{self.profile}] {key}")
+            if not _is_rule(key, overrides[key]):
+                _typed(overrides[key], kinds[key], f"[profile.{self.profile}] {key}")
         return overrides
 
     def _length(self, recipe: Mapping[str, Any]) -> tuple[int | None, int | None]:
@@ -307,7 +313,38 @@ class _Reader:
                 _typed(claim.get(key, ""), str, f"claim {claim['statement']!r}: {key}")
             for key in CLAIM_NUMBERS:
                 _typed(claim.get(key, 0), float, f"claim {claim['statement']!r}: {key}")
+        _distinct([claim["id"] for claim in claims if "id" in claim], "[[claims]] id")
         return tuple(claims)
+
+    def _published(
+        self, tasks: tuple[TaskSpec, ...], factors: tuple[Factor, ...]
+    ) -> tuple[dict[str, Any], ...]:
+        """Published results: numbers of one response, in one cell of the study."""
+        entries = _list_of_tables(self.content, "published")
+        levels = {factor.name: {text(level) for level in factor.levels} for factor in factors}
+        for n, entry in enumerate(entries, 1):
+            what = f"[[published]] {entry.get('id', n)!r}"
+            known_keys(entry, PUBLISHED_KEYS, f"{what} key")
+            names = tuple(task.name for task in tasks)
+            if entry.get("task", names[0]) not in names:
+                raise DesignError(
+                    f"{what}: unknown task {entry['task']!r}; {suggest(entry['task'], names)}"
+                )
+            values = _typed(entry.get("values", []), list, f"{what} values")
+            if not values or not all(map(_is_number, values)):
+                raise DesignError(f"{what} values got {values!r}; give the published numbers")
+            along = "step" in entry or "last" in entry
+            columns = CURVES[3:] if along else (*RESPONSES, *MEASURES, "sparsity")
+            response = _typed(entry.get("response", columns[0]), str, f"{what} response")
+            if response not in columns:
+                raise DesignError(
+                    f"{what}: unknown response {response!r}; {suggest(response, tuple(columns))}"
+                )
+            for key in ("step", "last"):
+                _count(entry, key, 1, f"{what}")
+            for name, level in _typed(entry.get("cell", {}), dict, f"{what} cell").items():
+                _check_level(name, level, levels, what)
+        return tuple(entries)
 
     def _check_claims(self, study: Study) -> None:
         tasks = {task.name: task for task in study.tasks}
@@ -350,12 +387,12 @@ class _Reader:
                 )
             for cell in trained_cells(study, task):
                 tuned = study.rates.tunes(cell) and len(study.rates.of(cell))
-                if tuned and task.split == "none":
+                if tuned and isinstance(task.split, str):
                     raise DesignError(
-                        f"task {task.name!r}: split = 'none' leaves no validation data to tune "
-                        "the learning rate on; give one rate"
+                        f"task {task.name!r}: split = {task.split!r} leaves no validation data to "
+                        "tune the learning rate on; give one rate"
                     )
-                trials += study.seeds + tuned * study.tuning_seeds
+                trials += study.most_seeds + tuned * study.tuning_seeds
         if trials > TRIAL_LIMIT:
             raise _too_large(f"{trials:,} trials")
 
@@ -394,15 +431,21 @@ def _too_large(grid: str) -> DesignError:
 
 
 def _no_validation(cell: Cell, task: TaskSpec) -> str | None:
-    if task.split == "none" and cell.regularisation.name == "early_stopping":
-        return "regularisation 'early_stopping' needs validation data, and split = 'none' has none"
+    if isinstance(task.split, str) and cell.regularisation.name == "early_stopping":
+        return (
+            "regularisation 'early_stopping' needs validation data, and "
+            f"split = {task.split!r} has none"
+        )
     return None
 
 
 def _check_response(column: str, task: TaskSpec, what: str) -> None:
     """Refuse a column that does not exist, or that the task leaves empty."""
+    if column in (*MEASURES, *DERIVED, "sparsity"):
+        return
     if column not in RESPONSES:
-        raise DesignError(f"{what}: unknown response {column!r}; {suggest(column, RESPONSES)}")
+        known = (*RESPONSES, *MEASURES, *DERIVED, "sparsity")
+        raise DesignError(f"{what}: unknown response {column!r}; {suggest(column, known)}")
     measure = "accuracy" if task.kind.kind == "classification" else "r2"
     parts = ("train",) if task.split == "none" else ("train", "val", "test")
     filled = tuple(f"{part}_{name}" for name in ("loss", measure) for part in parts)
@@ -429,6 +472,8 @@ def _check_form(claim: Mapping[str, Any], what: str) -> None:
         raise DesignError(
             f"{what}: table got {claim['table']!r}; choose 'trials', the default, or 'timings'"
         )
+    if claim.get("table") == "timings" and "trend" in claim:
+        raise DesignError(f"{what}: a claim on the timings has no trend; give better and worse")
     _check_margin(claim, what)
 
 
@@ -439,6 +484,11 @@ def _check_margin(claim: Mapping[str, Any], what: str) -> None:
         raise DesignError(f"{what} has {other} and equal_within; leave one of them out")
     if claim.get("by", 0) < 0:
         raise DesignError(f"{what}: by got {claim['by']!r}; give 0 or more, or swap the sides")
+    if claim.get("table") == "timings" and claim.get("by", 0) >= 1:
+        raise DesignError(
+            f"{what}: by got {claim['by']!r}; on the timings it is the share of time saved, such "
+            "as 0.1"
+        )
     if claim.get("equal_within", 1) <= 0:
         raise DesignError(
             f"{what}: equal_within got {claim['equal_within']!r}; give a number above 0"
@@ -512,6 +562,11 @@ def _factor(name: str, levels: Any) -> Factor:
     if not isinstance(levels, list):
         raise DesignError(f"factor {name!r} needs a list of levels, got {levels!r}")
     parsed = tuple(FACTORS[name].parse(name, level) for level in levels)
+    if "default" in map(text, parsed):
+        raise DesignError(
+            f"factor {name!r} lists 'default', which stands for different levels in different "
+            "cells; name the level that is meant"
+        )
     _distinct([text(level) for level in parsed], f"factor {name!r}")
     if len(parsed) < 2:
         raise DesignError(
@@ -537,20 +592,25 @@ def _task(name: str, table: Any, factors: tuple[Factor, ...]) -> TaskSpec:
     return TaskSpec(name, tuple(settings), _split(name, split), _skip(name, skip, factors))
 
 
-def _split(name: str, split: Any) -> Split:
+def _split(name: str, given: Any) -> Split:
     kind = task_kind(name)
-    if split is None:
-        split = list(SHARES)
-    elif split != "none":
-        _check_shares(name, split, kind)
-    if split == "none":
-        return "none"
-    train, val, test = (float(share) for share in split)
-    reason = split_objection(*kind.examples, (train, val, test)) if kind.examples else None
+    asked = list(SHARES) if given is None else given
+    split: Split
+    if asked in ("none", "test"):
+        split = asked
+    elif given is None:
+        split = SHARES
+    else:
+        _check_shares(name, asked, kind)
+        split = float(asked[0]), float(asked[1]), float(asked[2])
+    examples = (0, 0) if kind.generated and split == "test" else kind.examples
+    reason = split_objection(*examples, split) if examples and split != "none" else None
     if reason is not None:
         raise DesignError(f"task {name!r}: {reason}")
-    total = train + val + test
-    return train / total, val / total, test / total
+    if isinstance(split, str):
+        return split
+    total = sum(split)
+    return split[0] / total, split[1] / total, split[2] / total
 
 
 def _check_shares(name: str, split: Any, kind: TaskKind) -> None:
@@ -704,6 +764,11 @@ def _check_values(value: Any, path: str) -> None:
         raise DesignError(f"{path!r} got the date or time {value}; write it in quotes")
 
 
+def _is_rule(key: str, value: object) -> bool:
+    """Whether this is a number of seeds to be found while running, read by `read_rule`."""
+    return key == "seeds" and isinstance(value, dict)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -712,6 +777,7 @@ KIND_NAMES = {
     str: "text in quotes",
     int: "a whole number",
     float: "a number",
+    bool: "true or false",
     list: "a list",
     dict: "a table",
 }

@@ -10,28 +10,48 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ablations.anatomy import parts_of
+from ablations.columns import MEASURES
+from ablations.compaction import optimizer_of_some, task_of_some, worth_compacting
 from ablations.design import Cell, canonical
 from ablations.layers import EVALUATION, Context
+from ablations.layout import Block, Layout, blocks_of, layout_of
 from ablations.losses import LossGradient, StackedLoss, accuracy, loss_gradient, r2, stacked_loss
+from ablations.measures import (
+    activity,
+    curve_area,
+    curve_noise,
+    gradient_norms,
+    linear_regions,
+    parameter_error,
+)
 from ablations.network import (
+    VECTOR,
     Network,
     StackValues,
     describe,
     initial_values,
+    padded,
     stacked_forward,
     stacked_gradient,
     view_values,
 )
 from ablations.optimizers import FusedAdam, Optimizer, stacked_optimizer, weight_decay_of
-from ablations.pictures import confusion_picture, function_picture, training_points
+from ablations.pictures import (
+    PROBES,
+    confusion_picture,
+    function_picture,
+    probe_picture,
+    training_points,
+)
+from ablations.pretraining import Pretraining, pretrain
 from ablations.regularisation import (
     add_penalty,
     augment,
@@ -42,13 +62,11 @@ from ablations.regularisation import (
 from ablations.stacking import Member, Stack
 from ablations.streams import Streams
 from ablations.tasks import Task, TaskError, load_task
+from ablations.tasks.generated import TRUTHS, coefficients
 from ablations.tasks.task import Part
 
-EXAMPLES = 512  # at most so many pass through the network at once, so that they stay in the cache
-ELEMENTS = 1 << 19  # numbers of one layer that stay in the cache, for blocks of trials
 CURVE_EXAMPLES = 512  # training examples behind a point of a learning curve, evenly spaced
 MOMENTS = 12  # pictures of one trial
-VECTOR = 32  # elements that torch's vectorised loops take at once: 32 with AVX-512, 16 with AVX2
 SMALL_WEIGHT = 1e-3  # below this a weight counts as sparse
 
 Status = Literal["finished", "diverged", "failed", "timed_out", "out_of_memory"]
@@ -75,16 +93,6 @@ class Outcome:
         self.points += other.points
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Some neighbouring trials: views of their values, of their gradient, and room for a part."""
-
-    trials: slice
-    values: StackValues
-    gradient: StackValues
-    part: StackValues
-
-
 @dataclass(slots=True)
 class _Training:
     """A stack while it is trained. M trials of S distinct seeds, P parameters and padding."""
@@ -93,8 +101,9 @@ class _Training:
     network: Network
     task: Task
     parameters: int
-    whole: _Block
-    blocks: list[_Block]
+    layout: Layout
+    whole: Block
+    blocks: list[Block]
     optimizer: Optimizer | FusedAdam
     loss_gradient: LossGradient
     reported_loss: StackedLoss
@@ -103,6 +112,8 @@ class _Training:
     minibatch: int | None  # None: all examples in every step
     train_rows: Tensor  # (S, n)
     mask: Tensor  # (P,)
+    truth: tuple[float, ...] | None  # coefficients that made the data of a linear task
+    running: Tensor | None  # (M,) sum of the losses of the steps since the last evaluation
 
     @property
     def values(self) -> StackValues:
@@ -118,6 +129,11 @@ class _Training:
     def divisible(self) -> bool:
         """Whether the examples of a step may be taken in parts: batch norm needs them all."""
         return self.cell.norm.name != "batch"
+
+    @property
+    def summed(self) -> list[Block]:
+        """The blocks over which numbers are added up to one per trial."""
+        return self.blocks if self.layout.one else [self.whole]
 
 
 def train(
@@ -136,6 +152,52 @@ def train(
     with flushed_denormals(), np.errstate(all="ignore"):
         training, steps = _prepare(stack, members, torch.device(device), dtype)
         return _run(training, stack, members, steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One trial after its training: its row, and all that its network consists of.
+
+    Shapes:
+        state          by the names of the plain module's `state_dict`
+        shift, scale   (D,) or (C,) of the inputs: (raw - shift) / scale
+        target_shift, target_scale  numbers; 0 and 1 for classes
+    """
+
+    row: Row
+    network: Network
+    state: dict[str, Tensor]
+    shift: Tensor
+    scale: Tensor
+    target_shift: float
+    target_scale: float
+
+
+def train_one(
+    stack: Stack, member: Member, *, device: torch.device | str = "cpu"
+) -> tuple[Trained, Task]:
+    """Train one trial of a stack as `train` does, and keep its network; the task has its data."""
+    with flushed_denormals(), np.errstate(all="ignore"):
+        training, steps = _prepare(stack, [member], torch.device(device), torch.float32)
+        outcome = _run(training, stack, [member], steps)
+    task, network = training.task, training.network
+    names = [*network.parameters(), *network.buffers()]
+    own = {
+        f"{block.name}.{layer_name}.{key}": value[0].clone()
+        for block, layers in zip(network.all_blocks, training.values.layers, strict=True)
+        for (layer_name, _), values in zip(block.layers, layers, strict=True)
+        for key, value in values.items()
+    }
+    trained = Trained(
+        row=outcome.rows[0],
+        network=network,
+        state={name: own[name] for name in names},
+        shift=task.shift[0],
+        scale=task.scale[0],
+        target_shift=float(task.target_shift[0]),
+        target_scale=float(task.target_scale[0]),
+    )
+    return trained, task
 
 
 @contextmanager
@@ -160,18 +222,26 @@ def _prepare(
     per_epoch = 1 if minibatch is None else -(-train_rows.shape[1] // minibatch)
     steps = stack.steps if stack.steps is not None else (stack.epochs or 1) * per_epoch
     network = describe(cell, task.input_shape, task.outputs)
-    smallest = _smallest_pass(task, train_rows.shape[1], minibatch)
-    members = [*members, *[members[-1]] * _spares(cell, smallest, task.outputs)]
+    parts = list(parts_of(network, task.input_shape))
+    layout = layout_of(
+        parts,
+        task.input_shape,
+        step=minibatch or train_rows.shape[1],
+        smallest=_smallest_pass(task, train_rows.shape[1], minibatch),
+        alone=cell.regularisation.name != "dropout",
+        device=device,
+    )
+    members = [*members, *[members[-1]] * layout.spares]
     seed_of = torch.tensor([seeds.index(member.seed) for member in members], device=device)
     start, buffers = initial_values(network, cell, seeds, streams=streams, dtype=dtype)
-    padding = -start.shape[1] % VECTOR  # each trial's parameters fill whole vectors
-    flat = F.pad(start, (0, padding)).to(device)[seed_of]  # (M, P)
-    blocks = _blocks(network, flat, buffers.to(device)[seed_of], _units(cell, task))
+    flat = padded(start).to(device)[seed_of]  # (M, P)
+    blocks = blocks_of(network, flat, buffers.to(device)[seed_of], layout)
     training = _Training(
         cell=cell,
         network=network,
         task=task,
         parameters=start.shape[1],
+        layout=layout,
         whole=blocks[0],
         blocks=blocks[1:],
         optimizer=_optimizer(cell, members, steps, flat),
@@ -184,28 +254,15 @@ def _prepare(
         },
         minibatch=minibatch,
         train_rows=train_rows,
-        mask=F.pad(weight_mask(network), (0, padding)).to(flat),
+        mask=padded(weight_mask(network).unsqueeze(0))[0].to(flat),
+        truth=coefficients(stack.task.name, dict(stack.task.settings)) if not cell.depth else None,
+        running=torch.zeros_like(flat[:, 0], dtype=torch.float64) if stack.running_loss else None,
     )
+    if cell.init.name == "autoencoder":
+        x = task.inputs_of(train_rows[:, :: _curve_stride(train_rows.shape[1])][seed_of], seed_of)
+        plan = Pretraining(cell, [member.seed for member in members], streams)
+        pretrain(plan, network, training.values, x)
     return training, steps
-
-
-def _units(cell: Cell, task: Task) -> int:
-    """The most numbers that one example has between two layers."""
-    if cell.network.name == "cnn":
-        return max(cell.width, task.input_shape[0]) * math.prod(task.input_shape[1:])
-    return max(math.prod(task.input_shape), cell.width if cell.depth else 0, task.outputs)
-
-
-def _blocks(network: Network, flat: Tensor, buffers: Tensor, units: int) -> list[_Block]:
-    """All trials as one block, then in blocks whose examples fit in the cache."""
-    gradient, part = torch.zeros_like(flat), torch.zeros_like(flat)
-    size = max(1, ELEMENTS // (units * EXAMPLES))
-    cuts = [slice(0, len(flat))]
-    cuts += [slice(start, start + size) for start in range(0, len(flat), size)]
-    return [
-        _Block(cut, *(view_values(network, x[cut], buffers[cut]) for x in (flat, gradient, part)))
-        for cut in cuts
-    ]
 
 
 def _curve_stride(examples: int) -> int:
@@ -219,19 +276,6 @@ def _smallest_pass(task: Task, examples: int, minibatch: int | None) -> int:
     evaluated += [rows.shape[1] for rows in task.parts.values() if rows.shape[1]]
     last = examples % (minibatch or examples) or minibatch or examples
     return min(last, *evaluated)
-
-
-def _spares(cell: Cell, examples: int, outputs: int) -> int:
-    """How many copies of its last trial a stack carries along, so that bytes do not depend on M.
-
-    On a CPU torch computes the last few elements of a tensor, those that do not fill a
-    vector, by another routine whose exponentials can differ in the last bit. With the
-    copies at the end these elements never belong to a trial; one copy is enough unless a
-    tensor has fewer than 31 elements per trial. It also keeps M above 1, where matrix
-    products and reductions take other routines.
-    """
-    units = min(outputs, cell.width) if cell.depth else outputs
-    return -(-(VECTOR - 1) // (units * examples))
 
 
 def _first(rows: Tensor, size: int | str, task: str) -> Tensor:
@@ -267,24 +311,58 @@ def _run(training: _Training, stack: Stack, members: Sequence[Member], steps: in
     history = _History(training, stack, members, evaluation_steps(steps, stack.evaluations))
     history.evaluate(0)
     evaluated = set(history.steps)
-    l1, l2 = _penalties(training)
-    batches = _minibatches(training)
-    uniform = _Uniform(training)
-    dropout = training.cell.settings("regularisation").get("rate")
-    rates = None if dropout is None else torch.full_like(training.values.flat[:, 0], float(dropout))
-    context = Context(training=True, dropout=rates, uniform=uniform.draw)
+    batches = _Minibatches(training)
+    (l1, l2), context = _penalties(training), _context(training)
     flat, gradient = training.values.flat, training.whole.gradient.flat
     for t in range(steps):
-        x, y, count = next(batches)
+        x, y, count = batches.draw()
         _add_up(training, x, y, count, context)
+        if t == 0:
+            pairs = [gradient_norms(training.network, b.gradient) for b in training.summed]
+            history.gradients = torch.cat([p[0] for p in pairs]), torch.cat([p[1] for p in pairs])
         if t + 1 in evaluated:
             found = gradient[:, : training.parameters]
-            history.gradient_norm = torch.linalg.vector_norm(found, dim=1)
+            norms = [torch.linalg.vector_norm(found[b.trials], dim=1) for b in training.summed]
+            history.gradient_norm = torch.cat(norms)
         add_penalty(gradient, flat, l1, l2)
         training.optimizer.step(t, flat, gradient)
-        if t + 1 in evaluated and not history.evaluate(t + 1):
+        if t + 1 not in evaluated:
+            continue
+        if not history.evaluate(t + 1):
             break
+        left = history.left()
+        if worth_compacting(len(flat) - len(left), len(history.places)):
+            training = history.compact(left)
+            batches.keep(training, left)
+            (l1, l2), context = _penalties(training), _context(training)
+            flat, gradient = training.values.flat, training.whole.gradient.flat
     return history.outcome(steps)
+
+
+def _context(training: _Training) -> Context:
+    """What the layers know in training."""
+    dropout = training.cell.settings("regularisation").get("rate")
+    rates = None if dropout is None else torch.full_like(training.values.flat[:, 0], float(dropout))
+    return Context(training=True, dropout=rates, uniform=_Uniform(training).draw)
+
+
+def _compacted(training: _Training, rows: Tensor) -> _Training:
+    """Some rows of a stack, (K,) ascending, as a stack of their own."""
+    seeds, seed_of = training.seed_of[rows].unique(return_inverse=True)
+    chosen = seeds.tolist()
+    flat, buffers = training.values.flat[rows], training.values.buffers[rows]
+    blocks = blocks_of(training.network, flat, buffers, training.layout)
+    return replace(
+        training,
+        task=task_of_some(training.task, seeds),
+        whole=blocks[0],
+        blocks=blocks[1:],
+        optimizer=optimizer_of_some(training.optimizer, rows),
+        seed_of=seed_of,
+        streams={name: [each[s] for s in chosen] for name, each in training.streams.items()},
+        train_rows=training.train_rows[seeds],
+        running=None if training.running is None else training.running[rows],
+    )
 
 
 def _add_up(training: _Training, x: Tensor, y: Tensor, count: int, context: Context) -> None:
@@ -292,22 +370,25 @@ def _add_up(training: _Training, x: Tensor, y: Tensor, count: int, context: Cont
 
     Many examples are taken in parts, and the trials in blocks, so that what lies between
     two layers stays in the cache. A part has whole vectors of examples for every trial, so
-    no trial has a last few elements (see `_spares`).
+    no trial has a last few elements (see `layout_of`).
     """
-    if x.shape[1] <= EXAMPLES or not training.divisible:
-        _gradient(training, training.whole, (x, y), count, context)
+    size = training.layout.examples
+    if x.shape[1] <= size or not training.divisible:
+        for block in training.summed:
+            here = x[block.trials], y[block.trials]
+            _gradient(training, block, here, count, context)
         return
     blocks = training.blocks if context.dropout is None else [training.whole]
     for block in blocks:
-        for start in range(0, x.shape[1], EXAMPLES):
-            piece = slice(start, start + EXAMPLES)
+        for start in range(0, x.shape[1], size):
+            piece = slice(start, start + size)
             here = x[block.trials, piece], y[block.trials, ..., piece]
             _gradient(training, block, here, count, context, done=start)
 
 
 def _gradient(
     training: _Training,
-    block: _Block,
+    block: Block,
     examples: tuple[Tensor, Tensor],
     count: int,
     context: Context,
@@ -323,9 +404,20 @@ def _gradient(
             d[..., count - done :] = 0  # repeats
         return d
 
+    def note_loss(outputs: Tensor) -> None:
+        here = min(count - done, outputs.shape[2])
+        loss = training.reported_loss(outputs[..., :here].contiguous(), y[..., :here])
+        training.running[block.trials] += loss * (here / count)  # type: ignore[index]
+
     into = block.part if done else block.gradient
     stacked_gradient(
-        training.network, block.values, into, x, output_gradient=output_gradient, context=context
+        training.network,
+        block.values,
+        into,
+        x,
+        output_gradient=output_gradient,
+        context=context,
+        watch=None if training.running is None else note_loss,
     )
     if done:
         block.gradient.flat.add_(block.part.flat)
@@ -351,30 +443,60 @@ def _targets(training: _Training, rows: Tensor) -> Tensor:
     return y.transpose(1, 2) if y.dim() == 3 else y
 
 
-def _minibatches(training: _Training) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """Inputs and targets of every step, (M, N, ...), drawn without replacement per epoch.
+class _Minibatches:
+    """The examples of one step after the other, drawn without replacement per epoch."""
 
-    The third is the number of examples; more than that are repeats of the last.
-    """
-    rows, size = training.train_rows, training.minibatch
-    if size is None:
-        x, y = _take(training, _filled(training, rows)[training.seed_of])
+    def __init__(self, training: _Training) -> None:
+        self.training = training
+        self.start = 0  # of the next minibatch in this epoch
+        self.shuffled = training.train_rows[:, :0]  # (M, n) rows in the order of this epoch
+        self.all = self._all() if training.minibatch is None else None
+
+    def keep(self, training: _Training, rows: Tensor) -> None:
+        """Go on with some rows of the stack, (K,), which are `training` now."""
+        self.training = training
+        if self.all is not None:
+            self.all = self._all()
+        else:
+            self.shuffled = self.shuffled[rows]
+
+    def draw(self) -> tuple[Tensor, Tensor, int]:
+        """Inputs and targets of the next step, (M, N, ...), and how many examples they are.
+
+        More than that are repeats of the last.
+        """
+        training = self.training
+        if self.all is not None:
+            x, y = self.all
+            return _disturb(training, x), y, training.train_rows.shape[1]
+        assert training.minibatch is not None
+        if self.start >= self.shuffled.shape[1]:
+            self._shuffle()
+        chosen = self.shuffled[:, self.start : self.start + training.minibatch]
+        self.start += training.minibatch
+        x, y = _take(training, _filled(training, chosen))
+        return _disturb(training, x), y, chosen.shape[1]
+
+    def _shuffle(self) -> None:
+        rows = self.training.train_rows
+        orders = torch.stack(
+            [torch.randperm(rows.shape[1], generator=g) for g in self.training.streams["order"]]
+        )
+        self.shuffled = rows.gather(1, orders.to(rows.device))[self.training.seed_of]
+        self.start = 0
+
+    def _all(self) -> tuple[Tensor, Tensor]:
+        training = self.training
+        rows = _filled(training, training.train_rows)[training.seed_of]
+        x, y = _take(training, rows)
         if x.dim() == 3:  # features first in memory, examples first in shape
             x = x.transpose(1, 2).contiguous().transpose(1, 2)
-        while True:
-            yield _disturb(training, x), y, rows.shape[1]
-    while True:
-        orders = [torch.randperm(rows.shape[1], generator=g) for g in training.streams["order"]]
-        shuffled = rows.gather(1, torch.stack(orders).to(rows.device))[training.seed_of]  # (M, n)
-        for start in range(0, rows.shape[1], size):
-            chosen = shuffled[:, start : start + size]
-            x, y = _take(training, _filled(training, chosen))
-            yield _disturb(training, x), y, chosen.shape[1]
+        return x, y
 
 
 def _filled(training: _Training, rows: Tensor) -> Tensor:
     """Rows (S, n) that will be taken in parts, the last repeated until they fill vectors."""
-    if rows.shape[1] <= EXAMPLES or not training.divisible:
+    if rows.shape[1] <= training.layout.examples or not training.divisible:
         return rows
     return whole_vectors(rows)
 
@@ -432,9 +554,12 @@ class _History:
     ) -> None:
         self.training, self.stack, self.members, self.steps = training, stack, members, steps
         count = len(members)  # the spare copies at the end of the stack have no history
+        self.current = training  # the stack of those that are still trained
+        self.places = list(range(count))  # which trial each of its rows is, its spares aside
         self.classify = training.task.classes > 0
         self.measure = "accuracy" if self.classify else "r2"
         self.gradient_norm: Tensor | None = None
+        self.gradients: tuple[Tensor, Tensor] | None = None  # of the first and last layer, at once
         self.curves: list[list[Row]] = [[] for _ in range(count)]
         self.diverged = [False] * count
         self.stopped_at: list[int | None] = [None] * count
@@ -442,10 +567,7 @@ class _History:
         self.best_step = [0] * count
         self.waited = [0] * count
         self.pictures: list[Row] = []
-        train_rows = training.train_rows
-        stride = _curve_stride(train_rows.shape[1])
-        self.curve_rows: dict[Part, Tensor] = {"train": train_rows[:, ::stride]}
-        self.curve_rows["val"] = training.task.parts["val"]
+        self.evaluated = 0  # the last step at which
         moments = min(MOMENTS, len(steps) + 1)
         every = [0, *steps]
         self.moments = {every[round(k * len(steps) / max(moments - 1, 1))] for k in range(moments)}
@@ -456,23 +578,32 @@ class _History:
 
     def evaluate(self, step: int) -> bool:
         """Record one point of every curve; False when no trial is left to train."""
-        training = self.training
+        training = self.current
+        stride = _curve_stride(training.train_rows.shape[1])
+        curve_rows: dict[Part, Tensor] = {
+            "train": training.train_rows[:, ::stride],
+            "val": training.task.parts["val"],
+        }
         with torch.no_grad():
             columns = [
-                *_measure(training, self.curve_rows["train"]),
-                *_measure(training, self.curve_rows["val"]),
+                *_measure(training, curve_rows["train"]),
+                *_measure(training, curve_rows["val"]),
                 (training.trained * 0).sum(1).isfinite().double(),  # infinity * 0 is NaN
             ]
             if self.gradient_norm is not None:
                 columns.append(self.gradient_norm.double())
+                if training.running is not None:
+                    columns.append(training.running / (step - self.evaluated))
+                    training.running.zero_()
+            self.evaluated = step
             numbers = torch.stack(columns).tolist()  # the one moment that waits for the device
-        has_val = self.curve_rows["val"].shape[1] > 0
+        has_val = curve_rows["val"].shape[1] > 0
         train_loss, train_score, val_loss, val_score, sound, *norm = numbers
-        for m in range(len(self.members)):
-            if self.diverged[m] or self.stopped_at[m] is not None:
+        for k, m in enumerate(self.places):
+            if self._has_ended(m):
                 continue
-            finite = sound[m] == 1 and math.isfinite(train_loss[m])
-            if not finite or (has_val and not math.isfinite(val_loss[m])):
+            finite = sound[k] == 1 and math.isfinite(train_loss[k])
+            if not finite or (has_val and not math.isfinite(val_loss[k])):
                 self.diverged[m] = True
                 continue
             self.curves[m].append(
@@ -480,45 +611,71 @@ class _History:
                     "trial": self.members[m].name,
                     "step": step,
                     "epoch": self._epoch(step),
-                    "train_loss": train_loss[m],
-                    "val_loss": val_loss[m] if has_val else None,
-                    f"train_{self.measure}": _finite(train_score[m]),
-                    f"val_{self.measure}": _finite(val_score[m]) if has_val else None,
-                    "gradient_norm": _finite(norm[0][m]) if norm else None,
+                    "train_loss": train_loss[k],
+                    "val_loss": val_loss[k] if has_val else None,
+                    f"train_{self.measure}": _finite(train_score[k]),
+                    f"val_{self.measure}": _finite(val_score[k]) if has_val else None,
+                    "gradient_norm": _finite(norm[0][k]) if norm else None,
                 }
             )
+            if len(norm) > 1:
+                self.curves[m][-1]["running_loss"] = _finite(norm[1][k])
+            if m == 0 and self.stack.pictures and step in self.moments:
+                self._draw(step)  # while it is trained, so that company changes nothing
             if self.patience is not None:
-                self._watch(m, step, val_loss[m])
-        if self.stack.pictures and step in self.moments and self.members[0].seed == 0:
-            self._draw(step)
-        return any(not d and s is None for d, s in zip(self.diverged, self.stopped_at, strict=True))
+                self._watch(m, k, step, val_loss[k])
+        return not all(map(self._has_ended, self.places))
+
+    def _has_ended(self, m: int) -> bool:
+        return self.diverged[m] or self.stopped_at[m] is not None
+
+    def left(self) -> Tensor:
+        """The rows of the stack whose trials have not ended, and its spares, (K,)."""
+        rows = [k for k, m in enumerate(self.places) if not self._has_ended(m)]
+        spares = range(len(self.places), len(self.current.seed_of))
+        return torch.tensor([*rows, *spares], device=self.current.seed_of.device)
+
+    def compact(self, rows: Tensor) -> _Training:
+        """Go on with some rows of the stack; what the others have come to is kept."""
+        self._keep()
+        self.current = _compacted(self.current, rows)
+        spares = self.training.layout.spares
+        self.places = [self.places[k] for k in rows[: len(rows) - spares].tolist()]
+        return self.current
+
+    def _keep(self) -> None:
+        """Copy the values of a smaller stack to their places in the whole one."""
+        if self.current is not self.training:
+            values, count = self.current.values, len(self.places)
+            self.training.values.flat[self.places] = values.flat[:count]
+            self.training.values.buffers[self.places] = values.buffers[:count]
 
     def _epoch(self, step: int) -> float:
         size = self.training.minibatch
         count = self.training.train_rows.shape[1]
         return float(step) if size is None else step / -(-count // size)
 
-    def _watch(self, m: int, step: int, loss: float) -> None:
+    def _watch(self, m: int, k: int, step: int, loss: float) -> None:
         """Early stopping: remember the best weights, stop after `patience` worse evaluations."""
-        values = self.training.values
+        values = self.current.values
         if loss < self.best_loss[m]:
             self.best_loss[m], self.best_step[m], self.waited[m] = loss, step, 0
-            self.best[0][m], self.best[1][m] = values.flat[m].detach(), values.buffers[m]
+            self.best[0][m], self.best[1][m] = values.flat[k].detach(), values.buffers[k]
             return
         self.waited[m] += 1
         if self.waited[m] >= (self.patience or 0):
             self.stopped_at[m] = step
 
     def _draw(self, step: int) -> None:
-        if self.diverged[0]:
+        if self.members[0].seed != 0:
             return
         picture = function_picture(self.training.task, self._first_outputs)
         if picture:
             self.pictures.append({"trial": self.members[0].name, "step": step, **picture})
 
     def _first_outputs(self, x: Tensor) -> Tensor:
-        """Outputs (N, C) of the first trial on examples (N, *input_shape)."""
-        values = self.training.values
+        """Outputs (N, C) of the first trial, while it has not ended, on (N, *input_shape)."""
+        values = self.current.values
         first = view_values(self.training.network, values.flat[:1], values.buffers[:1])
         with torch.no_grad():
             return stacked_forward(self.training.network, first, x.unsqueeze(0), EVALUATION)[0].T
@@ -526,6 +683,8 @@ class _History:
     def outcome(self, steps: int) -> Outcome:
         """The rows of the stack, described at the last step or, with early stopping, the best."""
         training = self.training
+        self._keep()
+        self.current = training
         if self.patience is not None:
             with torch.no_grad():
                 training.values.flat.copy_(self.best[0])
@@ -544,12 +703,41 @@ class _History:
             weights = training.mask.sum()
             small = (training.values.flat.abs() < SMALL_WEIGHT) & (training.mask > 0)
             columns["sparsity"] = (small.sum(1).double() / weights).tolist()
+            if final:
+                self._measure(columns)
         rows_out = [self._row(m, columns, steps) for m in range(len(self.members))]
         outcome = Outcome(rows_out, [row for curve in self.curves for row in curve], self.pictures)
+        if final:
+            self._probe(outcome, steps)
         if self.stack.pictures and self.members[0].seed == 0:
             self._confusion(outcome, steps)
             outcome.points = training_points(training.task, training.train_rows)
         return outcome
+
+    def _measure(self, columns: dict[str, list[float]]) -> None:
+        """What else can be said of the trained networks: see `measures`."""
+        training = self.training
+        stride = _curve_stride(training.train_rows.shape[1])
+        rows = whole_vectors(training.train_rows[:, ::stride])[training.seed_of]
+        x = training.task.inputs_of(rows, training.seed_of)
+        found = _by_block(training, x)
+        if self.gradients is not None:
+            found["first_gradient"], found["last_gradient"] = self.gradients
+        if training.truth is not None:
+            found["parameter_error"] = parameter_error(
+                training.task, training.truth, training.values, training.seed_of
+            )
+        columns |= {name: found[name].tolist() for name in MEASURES if name in found}
+        l1, l2 = penalty_strengths(training.cell)
+        if l1 or l2:
+            penalty = (l1 * found["weight_sum"] + l2 / 2 * found["weight_norm"].square()).tolist()
+            added = zip(columns["train_loss"], penalty, strict=True)
+            columns["penalised_loss"] = [loss + more for loss, more in added]
+        if f"test_{self.measure}" in columns:
+            scores = zip(
+                columns[f"train_{self.measure}"], columns[f"test_{self.measure}"], strict=True
+            )
+            columns["gap"] = [train - test for train, test in scores]
 
     def _row(self, m: int, columns: dict[str, list[float]], steps: int) -> Row:
         member = self.members[m]
@@ -564,8 +752,30 @@ class _History:
             return row
         last = self.stopped_at[m] or steps
         row |= {name: _finite(values[m]) for name, values in columns.items()}
+        if self.stack.stage == "final":
+            losses = [point["train_loss"] for point in self.curves[m]]
+            area = curve_area([point["step"] for point in self.curves[m]], losses)
+            row |= {"curve_area": area, "curve_noise": curve_noise(losses)}
         row |= {"steps": last, "best_step": self.best_step[m] if self.patience else last}
         return row
+
+    def _probe(self, outcome: Outcome, steps: int) -> None:
+        """What every trial has made of a function that is known."""
+        training, task = self.training, self.training.task
+        truth = TRUTHS.get(task.name)
+        if truth is None:
+            return
+        x = torch.linspace(-1, 1, PROBES, dtype=task.inputs.dtype, device=task.inputs.device)
+        shift, scale = (t[training.seed_of] for t in (task.shift, task.scale))  # (M, 1)
+        with torch.no_grad():
+            inputs = ((x - shift) / scale).unsqueeze(2)  # (M, N, 1)
+            outputs = stacked_forward(training.network, training.values, inputs, EVALUATION)[:, 0]
+        unit, middle = (t[training.seed_of] for t in (task.target_scale, task.target_shift))
+        fitted = outputs * unit.unsqueeze(1) + middle.unsqueeze(1)
+        for m, member in enumerate(self.members):
+            if not self.diverged[m]:
+                picture = probe_picture(fitted[m], truth(x))
+                outcome.pictures.append({"trial": member.name, "step": steps, **picture})
 
     def _confusion(self, outcome: Outcome, steps: int) -> None:
         task = self.training.task
@@ -576,6 +786,22 @@ class _History:
         x, y = task.take(rows[:1], self.training.seed_of[:1])
         picture = confusion_picture(self._first_outputs(x[0]), y[0])
         outcome.pictures.append({"trial": self.members[0].name, "step": steps, **picture})
+
+
+def _by_block(training: _Training, x: Tensor) -> dict[str, Tensor]:
+    """Measures of the trained weights and of what they do with examples x (M, N, ...), (M,)."""
+    found: dict[str, list[Tensor]] = {}
+    for block in training.summed:
+        here, weights = x[block.trials], block.values.flat * training.mask
+        measured = activity(training.network, block.values, here)
+        regions = linear_regions(training.network, block.values, here)
+        if regions is not None:
+            measured["linear_regions"] = regions
+        measured["weight_norm"] = torch.linalg.vector_norm(weights, dim=1).double()
+        measured["weight_sum"] = weights.abs().sum(1).double()
+        for name, values in measured.items():
+            found.setdefault(name, []).append(values)
+    return {name: torch.cat(values) for name, values in found.items()}
 
 
 def _finite(value: float) -> float | None:
@@ -592,19 +818,27 @@ def _measure(training: _Training, rows: Tensor) -> tuple[Tensor, Tensor]:
             (len(training.seed_of),), torch.nan, dtype=torch.float64, device=rows.device
         )
         return nothing, nothing
-    count, filled = rows.shape[1], whole_vectors(rows)
+    count, filled, size = rows.shape[1], whole_vectors(rows), training.layout.examples
     outputs = None
     for block in training.blocks:
         seeds = training.seed_of[block.trials]
-        for start in range(0, filled.shape[1], EXAMPLES):
-            chosen = filled[:, start : start + EXAMPLES][seeds]
+        for start in range(0, filled.shape[1], size):
+            chosen = filled[:, start : start + size][seeds]
             x = training.task.inputs_of(chosen, seeds)
             part = stacked_forward(training.network, block.values, x, EVALUATION)
             if outputs is None:
                 outputs = part.new_empty(len(training.seed_of), part.shape[1], filled.shape[1])
-            outputs[block.trials, :, start : start + EXAMPLES] = part
+            outputs[block.trials, :, start : start + size] = part
     assert outputs is not None
     output = outputs[..., :count].contiguous()  # (M, C, n)
     target = _targets(training, rows[training.seed_of])
     score = accuracy if training.task.classes else r2
-    return training.reported_loss(output, target).double(), score(output, target)
+    measured = [
+        (
+            training.reported_loss(output[b.trials], target[b.trials]).double(),
+            score(output[b.trials], target[b.trials]),
+        )
+        for b in training.summed
+    ]
+    losses, scores = zip(*measured, strict=True)
+    return torch.cat(losses), torch.cat(scores)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ablations.design import DesignError, Study
 from ablations.records import canonical_json, collect, is_done
-from ablations.running import decided_stacks, find, render_outdated
+from ablations.running import at_their_looks, decided_stacks, find, render_outdated
 from ablations.training import train
 
 
@@ -20,7 +20,7 @@ def verify(studies: Sequence[Study], results: Path, device: str, sample: int) ->
     """Problems found: CSV files that are not what the records say, records that do not repeat."""
     found = find(studies, results, device)
     problems = []
-    for study in studies:
+    for study in at_their_looks(found, studies):
         each = found[study.name]
         pairs = [(stack, each.read(stack)) for stack in decided_stacks(found, study)]
         done = [(stack, payload) for stack, payload in pairs if payload is not None]

@@ -24,6 +24,7 @@ from ablations.streams import Streams
 from ablations.tasks import load_task
 
 READ_EVERY = 50  # steps between two looks at the loss in the notebook loop
+PASS = 4000  # examples of one pass without gradients: images of all of them would fill the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ def notebook_trial(case: Case, trial: int) -> float:
             history.append(loss.item())
     network.eval()
     with torch.no_grad():
-        return float(loss_function(network(x), y))
+        parts = zip(x.split(PASS), y.split(PASS), strict=True)
+        return sum(len(b) * float(loss_function(network(a), b)) for a, b in parts) / len(y)
 
 
 def _batches(case: Case, trial: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -213,8 +215,9 @@ def with_vmap(case: Case) -> list[float]:
             parameters[name].grad = gradient
         optimizer.step()
     with torch.no_grad():
-        final: list[float] = vmap(loss)(detached, buffers, x, y).tolist()
-    return final
+        parts = zip(x.split(PASS, 1), y.split(PASS, 1), strict=True)
+        final = sum(b.shape[1] * vmap(loss)(detached, buffers, a, b) for a, b in parts)
+    return [float(each) / y.shape[1] for each in final]
 
 
 def _stacked_batches(case: Case, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

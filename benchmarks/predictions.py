@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ablations.layers import Convolution, Linear, Pool
-from ablations.network import Network, describe
+from ablations.anatomy import parts_of
+from ablations.network import describe
 from benchmarks.workloads import Mode, Workload
 
 PASSES: dict[Mode, float] = {  # multiplications, in forward passes
@@ -35,7 +35,8 @@ def predicted_seconds(workload: Workload) -> float:
     kind = workload.task.kind
     shape = kind.input_shape or (3, 32, 32)
     network = describe(workload.cell, shape, kind.outputs or 10)
-    work = multiplications(network, shape) * size * steps * PASSES[mode]
+    forward = sum(part.multiply_adds for part in parts_of(network, shape))
+    work = forward * size * steps * PASSES[mode]
     return seconds + work / MULTIPLICATIONS_PER_SECOND
 
 
@@ -48,18 +49,3 @@ def minibatch_size(workload: Workload) -> int:
 def set_up_seconds(workload: Workload) -> float:
     """Once in every process, before the first call."""
     return COMPILING if workload.way.run == "compiled" else 0.0
-
-
-def multiplications(network: Network, input_shape: tuple[int, ...]) -> int:
-    """Of one example's forward pass, in linear layers and convolutions."""
-    total, area = 0, math.prod(input_shape[1:])
-    for block in network.blocks:
-        for _, layer in block.layers:
-            match layer:
-                case Linear():
-                    total += layer.inputs * layer.outputs
-                case Convolution():
-                    total += layer.inputs * layer.outputs * layer.kernel**2 * area
-                case Pool():
-                    area //= 4
-    return total

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ablations.anatomy import parts_of
 from ablations.design import canonical
-from ablations.layers import Convolution, Linear, Pool
-from ablations.network import Network, describe
+from ablations.network import describe
 from ablations.stacking import Stack
 from ablations.streams import Streams
 from ablations.tasks import load_task
@@ -45,19 +45,19 @@ def work_of(stack: Stack) -> Work:
     task = load_task(stack.task, [seed], streams=Streams(stack.study_seed, stack.task.name))
     cell = canonical(stack.cell)
     network = describe(cell, task.input_shape, task.outputs)
-    layers = multiply_adds_of_layers(network, task.input_shape)
-    forward = sum(layers)
+    layers = [part for part in parts_of(network, task.input_shape) if part.multiply_adds]
+    forward = sum(layer.multiply_adds for layer in layers)
     rows = {name: part.shape[1] for name, part in task.parts.items()}
     minibatch = None if cell.minibatch == "full" else int(cell.minibatch)
     steps, examples = examples_seen(rows["train"], minibatch, stack.steps, stack.epochs)
     curve = -(-rows["train"] // -(-rows["train"] // CURVE_EXAMPLES)) + rows["val"]
     moments = len(evaluation_steps(steps, stack.evaluations)) + 1
     weights = sum(math.prod(p.shape) for p in network.parameters().values())
-    units = units_of_layers(network, task.input_shape)
+    units = sum(layer.units for layer in layers)
     traffic = UPDATE_TRAFFIC.get(cell.optimizer.name, UPDATE_TRAFFIC["adam"])
     return Work(
         weights=weights,
-        multiply_adds=examples * (3 * forward - layers[0]),
+        multiply_adds=examples * (3 * forward - layers[0].multiply_adds),
         evaluation_multiply_adds=forward * (moments * curve + sum(rows.values())),
         bytes=FLOAT * (steps * traffic * weights + examples * ACTIVATION_TRAFFIC * units),
     )
@@ -72,29 +72,3 @@ def examples_seen(
     steps = steps or (epochs or 1) * per_epoch
     whole, left = divmod(steps, per_epoch)
     return steps, whole * count + min(left * size, count)
-
-
-def multiply_adds_of_layers(network: Network, input_shape: tuple[int, ...]) -> list[int]:
-    """Of one example's forward pass, for every linear layer and convolution in order."""
-    return [weights * area for weights, _, area in _layers(network, input_shape)]
-
-
-def units_of_layers(network: Network, input_shape: tuple[int, ...]) -> int:
-    """Outputs of all linear layers and convolutions for one example."""
-    return sum(outputs * area for _, outputs, area in _layers(network, input_shape))
-
-
-def _layers(network: Network, input_shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """Weights, outputs and positions of every layer that multiplies."""
-    found, area = [], math.prod(input_shape[1:])
-    for block in network.blocks:
-        for _, layer in block.layers:
-            match layer:
-                case Linear():
-                    found.append((layer.inputs * layer.outputs, layer.outputs, 1))
-                case Convolution():
-                    weights = layer.inputs * layer.outputs * layer.kernel**2
-                    found.append((weights, layer.outputs, area))
-                case Pool():
-                    area //= 4
-    return found

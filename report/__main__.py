@@ -2,19 +2,23 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from report.against_section import write_against
+from report.claim_words import numbers_of
 from report.claims import judge
-from report.claims_section import numbers_of
 from report.contents import build_report
+from report.copies import write_copies
 from report.drawing import house_style
 from report.escaping import visible
 from report.exports import write_tables
+from report.index import write_index
 from report.page import write_report
 from report.schema import TableError
+from report.summary import render_summary
 from report.tables import Results, StudyResults, read_results
 from report.tiles import PictureError
 
@@ -29,13 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read, build, write; 0, 1 when --check finds a broken claim, 2 with what to do instead."""
     options = _parser().parse_args(arguments)
     try:
+        if options.index is not None:
+            print(*write_index(options.index), sep="\n")
+            return 0
         folder = options.results or default_folder(options.profile, options.device)
-        results = read_results(folder)
-        results = replace(results, studies=chosen_studies(results, options.study))
-        with house_style():
-            report = build_report(results)
-        page, text = write_report(report, folder / "report")
-        write_tables(results.studies, folder / "report")
+        results = chosen(read_results(folder), options.study)
+        if options.summary:
+            print(render_summary(results, folder / "report"), end="")
+        elif options.against is not None:
+            print(*write_against(results, _other(options), folder / "report"), sep="\n")
+        else:
+            print(*_write(results, options.export), sep="\n")
     except (TableError, UsageError, PictureError) as error:
         return _refuse(str(error))
     except OSError as error:
@@ -44,9 +52,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{where}: the report cannot be written ({error.strerror}); make the folder writable, "
             "or copy the results to one that is and name it with --results"
         )
-    print(page)
-    print(text)
     return check(results.studies) if options.check else 0
+
+
+def _write(results: Results, export: str | None) -> Iterator[Path]:
+    """Write the report and, where asked for, every figure and table; the paths to look at."""
+    folder = results.folder / "report"
+    with house_style():
+        report = build_report(results)
+    yield from write_report(report, folder)
+    write_tables(results.studies, folder)
+    if export is not None:
+        yield write_copies(report, Path(export) if export else folder / "export")
+
+
+def _other(options: argparse.Namespace) -> Results:
+    """The results that a report is held against, of the same studies."""
+    try:
+        return chosen(read_results(options.against), options.study)
+    except TableError as error:
+        raise UsageError(f"--against: {error}") from error
 
 
 def check(studies: Sequence[StudyResults]) -> int:
@@ -64,6 +89,11 @@ def check(studies: Sequence[StudyResults]) -> int:
 def default_folder(profile: str, device: str) -> Path:
     """`results/standard`, and `results/standard-cuda` for a GPU."""
     return Path("results") / (f"{profile}-cuda" if device == "cuda" else profile)
+
+
+def chosen(results: Results, wanted: str | None) -> Results:
+    """The results of this study or group alone; all of them when none is named."""
+    return replace(results, studies=chosen_studies(results, wanted))
 
 
 def chosen_studies(results: Results, wanted: str | None) -> tuple[StudyResults, ...]:
@@ -101,6 +131,34 @@ def _parser() -> argparse.ArgumentParser:
         "--check",
         action="store_true",
         help='exit with 1 when a claim marked expected = "supported" is contradicted',
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--summary",
+        action="store_true",
+        help="print at most 60 lines of Markdown instead, for a job's summary or a pull request",
+    )
+    instead.add_argument(
+        "--export",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="also write every figure as SVG, PNG and PDF, every table as CSV, Markdown and LaTeX; "
+        "default: export/ beside the report",
+    )
+    instead.add_argument(
+        "--against",
+        type=Path,
+        metavar="OTHER",
+        help="compare with another results folder instead: against.html and against.md",
+    )
+    instead.add_argument(
+        "--index",
+        type=Path,
+        nargs="?",
+        const=Path("results"),
+        metavar="FOLDER",
+        help="list the results folders below FOLDER instead (default: results)",
     )
     return parser
 

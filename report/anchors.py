@@ -5,14 +5,17 @@ from collections.abc import Iterable, Sequence
 
 from report.tables import StudyResults
 
-RESERVED = ("findings", "claims", "known", "run", "throughput", "methods", "provenance")
+RESERVED = (
+    *("findings", "claims", "known", "run", "throughput", "methods", "provenance", "coverage"),
+    *("playground", "explore", "table", "fig"),
+)
 
 
-def slugs(names: Iterable[str]) -> list[str]:
+def slugs(names: Iterable[str], *, longest: int = 40) -> list[str]:
     """A name for files and anchors for each name: plain letters, never two alike."""
     taken: list[str] = []
     for name in names:
-        plain = re.sub(r"[^a-z0-9]+", "-", str(name).lower())[:40].strip("-") or "unnamed"
+        plain = re.sub(r"[^a-z0-9]+", "-", str(name).lower())[:longest].strip("-") or "unnamed"
         slug, count = plain, 2
         while slug in taken:
             slug, count = f"{plain}-{count}", count + 1

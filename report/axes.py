@@ -10,6 +10,7 @@ from report.palette import INK
 
 WIDE, HALF = 9.4, 4.4  # inches: a figure across the page, and one of two side by side
 LONGEST_LABEL = 30  # characters of a name drawn in a figure; tables have it whole
+FAINT = 0.35  # how opaque a mark is behind which trials are lacking
 LEAST_SPAN = 1e-9  # of an axis, as a share of its numbers; less cannot be drawn
 
 

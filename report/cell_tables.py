@@ -7,8 +7,20 @@ import pandas as pd
 
 from report import effects
 from report.document import Table
+from report.estimates import Estimate, improvement_word
 from report.frames import records
-from report.numbers import NOTHING, counted, decimals, listed, number, p_value, seeds_text
+from report.numbers import (
+    NOTHING,
+    Scale,
+    bounds,
+    counted,
+    decimals,
+    listed,
+    number,
+    p_value,
+    scaled,
+    seeds_text,
+)
 from report.views import TaskView, chosen_words, shown_contrasts
 
 MOST_CELLS = 30  # that a table shows; of more, the ends
@@ -97,9 +109,9 @@ def contrast_table(view: TaskView) -> Table:
     digits = decimals(list((frame["high"] - frame["low"]) / 2), scale.most_decimals)
     header = (
         *("cell", "difference", f"{view.interval} interval", "word", "Holm p", "sign-flip p"),
-        *("d_z", "g", "correlation", "detectable", "n"),
+        *("d_z", "g", "correlation", "detectable", "better on, %", "n"),
     )
-    rows = tuple(_contrast_row(row, digits) for row in records(frame))
+    rows = tuple(_contrast_row(row, digits, scale) for row in records(frame))
     return Table(
         caption=f"Differences from {view.baseline} on {view.name} ({_unit(scale.difference)})",
         header=header,
@@ -120,7 +132,10 @@ def _contrast_notes(view: TaskView, frame: pd.DataFrame) -> Iterator[str]:
     yield (
         f"One family of m = {len(view.contrasts)}: Holm-adjusted paired t p; intervals at "
         f"1 − .05/m; {seeds}. Sign-flip p is exact up to 16 seeds; † at its floor, where it "
-        "could not reach .05/m. Detectable: smallest difference found with power .8."
+        "could not reach .05/m. Detectable: smallest difference found with power .8. Better on: "
+        "share of the seeds on which the cell beats the baseline, ties one half, with Wilson's "
+        "interval at 1 − .05/m; “better” where that lies above 50% and reaches 75%, “significant "
+        "but not meaningful” where it stays below 75%."
     )
     if effects.SAME in words:
         yield (
@@ -133,7 +148,25 @@ def _unit(difference: str) -> str:
     return difference or "in its own unit"
 
 
-def _contrast_row(row: dict[str, object], digits: int) -> tuple[str, ...]:
+def improvement_of(row: dict[str, object], *, higher_is_better: bool) -> Estimate:
+    """The share of seeds on which a cell beats the baseline, ties one half; Wilson's interval."""
+    value, low, high = (float(str(row[f"above{side}"])) for side in ("", "_low", "_high"))
+    if not higher_is_better:
+        value, low, high = 1 - value, 1 - high, 1 - low
+    return Estimate(value, low, high, int(str(row["n"])), str(row["interval"]))
+
+
+def _improvement(row: dict[str, object], scale: Scale) -> str:
+    """`90 (60 to 98), better`."""
+    found = scaled(improvement_of(row, higher_is_better=scale.higher_is_better), 100)
+    if not np.isfinite(found.value):
+        return NOTHING
+    word = improvement_word(scaled(found, 0.01))
+    said = "" if word == "undecided" else f", {word}"
+    return f"{number(found.value, 0)} ({bounds(found, 0)}){said}"
+
+
+def _contrast_row(row: dict[str, object], digits: int, scale: Scale) -> tuple[str, ...]:
     def value(name: str) -> float:
         return float(str(row[name]))
 
@@ -148,5 +181,6 @@ def _contrast_row(row: dict[str, object], digits: int) -> tuple[str, ...]:
         p_value(value("sign_flip_p")) + floor,
         *(number(value(name), 2) for name in ("d_z", "hedges_g", "correlation")),
         number(value("detectable"), digits),
+        _improvement(row, scale),
         str(row["n"]),
     )

@@ -4,6 +4,8 @@ A claim holds exactly one contrast of two cells or one trend over an ordered fac
 becomes an advantage, positive where the claim is right; its Student t interval, at 1 - alpha/m with
 m the study's claims on that task and response, is held against the margin that was written down
 before the first run (METHODS S5, S13). Nothing is said of a claim that cannot be judged but why.
+A claim with `table = "timings"` compares the seconds of two levels instead; its response is the
+mode that was timed, "training step" unless it names another.
 """
 
 from collections.abc import Mapping
@@ -13,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from report import estimates
+from report import estimates, timing_claims
 from report.cells import NamingError
 from report.comparisons import ClaimError, comparison_of
-from report.grids import grid_of
-from report.schema import NUMBER, TRIALS, is_number
+from report.grids import grid_of, lower_is_better
+from report.schema import DERIVED, NUMBER, TRIALS, is_number
+from report.sequential import share_of
 from report.tables import StudyResults
 from report.verdicts import CONTRADICTED, SUPPORTED, UNTESTED, Decision, advantages, decide
 
@@ -36,7 +39,10 @@ class Judgement:
     is_trend: bool = False
     m: int = 1  # the study's claims on this task and response
     means: tuple[tuple[str, float], ...] = ()  # of the cells compared
+    scores: tuple[tuple[float, ...], ...] = ()  # (cells compared, S); on timings (1, pairs), ratios
     diverged: int = 0  # trials among them that count as the worst
+    seconds: tuple[float, float] | None = None  # medians of both sides; of a claim on timings
+    within: float = 0.0  # how far the machine differs from itself; of a claim on timings
     decision: Decision = Decision(verdict=UNTESTED, reason="it was not judged")
 
     @property
@@ -48,6 +54,13 @@ class Judgement:
     def statement(self) -> str:
         """The sentence on trial."""
         return str(self.claim.get("statement") or "a claim without a statement")
+
+    @property
+    def sign(self) -> int:
+        """Turns the advantage into better minus worse, or a slope, in the response itself."""
+        if self.is_trend:
+            return 1 if self.claim["trend"]["direction"] == "rises" else -1
+        return -1 if self.seconds is None and lower_is_better(self.response) else 1
 
     @property
     def reversals(self) -> tuple[tuple[str, str], ...]:
@@ -86,6 +99,8 @@ def _tasks_of(results: StudyResults, claim: Mapping[str, Any]) -> list[str]:
 
 
 def _response(results: StudyResults, claim: Mapping[str, Any], task: str) -> str:
+    if _is_on_timings(claim):
+        return str(claim.get("response") or timing_claims.TRAINING)
     own = {t["name"]: t["response"] for t in results.study["tasks"]}
     return str(claim.get("response") or own.get(task, ""))
 
@@ -98,6 +113,8 @@ def _judged(
     )
     try:
         margin, is_equality = margin_of(claim)
+        if _is_on_timings(claim):
+            return _judged_on_time(untested, results, margin, is_equality=is_equality)
         _check_column(results, task, response)
         grid = grid_of(results, task, response)
         compared = comparison_of(grid, claim, response)
@@ -117,9 +134,32 @@ def _judged(
         is_equality=is_equality,
         is_trend="trend" in claim,
         means=tuple(zip(compared.names, means.tolist(), strict=True)),
+        scores=tuple(map(tuple, scores.tolist())),
         diverged=int((grid.statuses[list(compared.rows)] == "diverged").sum()),
-        decision=decide(values, margin, is_equality=is_equality, m=m),
+        decision=decide(values, margin, is_equality=is_equality, m=m, share=share_of(results)),
     )
+
+
+def _judged_on_time(
+    untested: Judgement, results: StudyResults, margin: float, *, is_equality: bool
+) -> Judgement:
+    claim, task, mode = untested.claim, untested.task, untested.response
+    found = timing_claims.compared(results, claim, task, mode, m=untested.m)
+    return replace(
+        untested,
+        about=found.about,
+        margin=margin,
+        is_equality=is_equality,
+        means=tuple(zip(found.names, found.seconds, strict=True)),
+        seconds=found.seconds,
+        scores=(found.ratios,),
+        within=found.within,
+        decision=timing_claims.decide_on_time(found, margin, is_equality=is_equality),
+    )
+
+
+def _is_on_timings(claim: Mapping[str, Any]) -> bool:
+    return claim.get("table") == "timings"
 
 
 def margin_of(claim: Mapping[str, Any]) -> tuple[float, bool]:
@@ -129,8 +169,8 @@ def margin_of(claim: Mapping[str, Any]) -> tuple[float, bool]:
         ClaimError: not exactly one contrast or trend, or a margin that means nothing.
     """
     sides = [side for side in ("better", "worse") if side in claim]
-    if claim.get("table") not in (None, "trials"):
-        raise ClaimError(f"claims on the {claim['table']} are not judged here, only on trials")
+    if claim.get("table") not in (None, "trials", "timings"):
+        raise ClaimError(f"unknown table {claim['table']!r:.40}; there is trials and timings")
     if ("trend" in claim) == bool(sides) or len(sides) == 1:
         given = [*sides, *(["trend"] if "trend" in claim else [])]
         raise ClaimError(
@@ -146,6 +186,10 @@ def margin_of(claim: Mapping[str, Any]) -> tuple[float, bool]:
         raise ClaimError(f"the margin must be a finite number, got {given!r:.40}")
     if given < 0 or (is_equality and given == 0):
         raise ClaimError(f"the margin must be positive, got {given!r}; swap better and worse")
+    if _is_on_timings(claim) and "trend" in claim:
+        raise ClaimError("a claim on timings needs better and worse, not trend")
+    if _is_on_timings(claim) and given >= 1:
+        raise ClaimError(f"nothing takes {given!r} less time; give by as a share, 0.1 for a tenth")
     return float(given), is_equality
 
 
@@ -153,7 +197,7 @@ def _check_column(results: StudyResults, task: str, response: str) -> None:
     known = [str(entry["name"]) for entry in results.study["tasks"]]
     if task not in known:
         raise ClaimError(f"unknown task {task!r}; the study has {', '.join(known)}")
-    if TRIALS.get(response) != NUMBER:
+    if TRIALS.get(response) != NUMBER and response not in DERIVED:
         raise ClaimError(f"unknown response {response!r}; trials.csv has no such numbers")
     trials = results.trials
     mine = trials[(trials["task"] == task) & (trials["stage"] == "final")]

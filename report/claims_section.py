@@ -1,32 +1,35 @@
-"""Claims on trial: every sentence of the studies with its verdict and the numbers behind it."""
+"""Textbook claims on trial: every sentence of the studies, its verdict and one picture each."""
 
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import isfinite
 
-from report.anchors import contrasts_picture, study_slugs
+from report.anchors import contrasts_picture, slugs, study_slugs
+from report.claim_pictures import picture_words, pictures_of
+from report.claim_words import numbers_of, particulars, refutation
 from report.claims import Judgement, judge
-from report.document import Answer, Finding, Ruling, Section, Text, Trial
-from report.escaping import LONGEST_CELL, visible
-from report.estimates import Estimate
-from report.numbers import (
-    Scale,
-    capitalised,
-    counted,
-    decimals,
-    listed,
-    margin,
-    number,
-    scale_of,
-    scaled,
+from report.document import (
+    Answer,
+    Ballot,
+    BallotGroup,
+    Block,
+    Finding,
+    Ruling,
+    Section,
+    Text,
+    Trial,
 )
-from report.prose import difference_phrase
+from report.escaping import LONGEST_CELL, visible
+from report.numbers import counted, listed
 from report.tables import StudyResults
 from report.verdicts import CONTRADICTED, SUPPORTED, UNRESOLVED, UNTESTED, VERDICTS
 
 TONES = {SUPPORTED: "yes", CONTRADICTED: "no", UNRESOLVED: "open", UNTESTED: "open"}
+SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", UNRESOLVED: "?", UNTESTED: "–"}
 PLAIN_NAME = re.compile(r"\w[\w .+-]{0,99}", re.ASCII)  # that no shell and no make takes for more
+FAMILY = re.compile(r"([A-Za-z]{1,8})(\d{1,6})([a-z]{0,3})")  # C2 of C2a
 HOW = (
     "Each sentence was written into its study, with a margin, before the first run. It is "
     "supported when the interval of its advantage lies above that margin, contradicted when the "
@@ -34,30 +37,68 @@ HOW = (
     "is supported inside its margin and contradicted outside. The advantage is better minus worse, "
     "for a loss worse minus better, paired by seed; a trend is the slope from level to level, "
     "fitted to each seed. Intervals are Student t at 1 − .05/m, m being the study's claims on the "
-    "same task and response."
+    "same task and response. A claim about cost compares seconds: the median ratio over samples of "
+    "the same round, its interval from order statistics, and nothing is concluded from what is "
+    "nearer to 1 than the machine is to itself."
 )
+PICTURES = (
+    "In the pictures each dot is a seed, joined where it is the same one, and a bar the mean; on "
+    "the right is their difference with its interval, and shaded what the sentence claims."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One claim of one study with its judgements, one for each task that it is about."""
+
+    results: StudyResults
+    slug: str  # of the study
+    judgements: tuple[Judgement, ...]
+    label: str  # its id, or the name of its study
+    family: str  # C2 of C2a; of a claim without such an id, its study
 
 
 def claims_section(studies: Sequence[StudyResults]) -> tuple[Section | None, list[Finding]]:
     """The section on claims, and the verdicts among the findings; nothing without claims."""
-    blocks: list[Trial] = []
-    judged: list[Judgement] = []
-    for results, slug in zip(studies, study_slugs(studies), strict=True):
-        found = judge(results)
-        judged += found
-        for claim in results.study["claims"]:
-            mine = [judgement for judgement in found if judgement.claim is claim]
-            if mine:
-                blocks.append(_trial(results, slug, mine))
+    tried = sorted(_all_tried(studies), key=_place)
+    judged = [judgement for each in tried for judgement in each.judgements]
     if not judged:
         return None, []
+    anchors = [f"claim-{name}" for name in slugs(each.label for each in tried)]
+    trials = [_trial(each, anchor) for each, anchor in zip(tried, anchors, strict=True)]
     section = Section(
         anchor="claims",
-        title="Claims on trial",
+        title="Textbook claims on trial",
         question="How do sentences that everyone repeats fare on these tasks?",
-        blocks=(Answer(sentences=(tally(judged),)), Text(paragraphs=(HOW,)), *blocks),
+        blocks=(
+            Answer(sentences=(tally(judged), *open_sentences(judged))),
+            _ballot(tried, trials),
+            Text(paragraphs=(f"{HOW} {PICTURES}",)),
+            *_linked(trials),
+        ),
     )
     return section, [_finding(judged)]
+
+
+def _all_tried(studies: Sequence[StudyResults]) -> list[Tried]:
+    found = []
+    for results, slug in zip(studies, study_slugs(studies), strict=True):
+        judged = judge(results)
+        for claim in results.study["claims"]:
+            mine = tuple(judgement for judgement in judged if judgement.claim is claim)
+            if mine:
+                own = str(claim.get("id") or "")
+                match = FAMILY.fullmatch(own)
+                study = str(results.study["name"])
+                family = f"{match[1]}{match[2]}" if match else study
+                found.append(Tried(results, slug, mine, own or study, family))
+    return found
+
+
+def _place(tried: Tried) -> tuple[bool, str, int, str]:
+    """Families in the order of their numbers, then what has none in the order of the studies."""
+    match = FAMILY.fullmatch(tried.label)
+    return (False, match[1], int(match[2]), match[3]) if match else (True, "", 0, "")
 
 
 def tally(judged: Sequence[Judgement]) -> str:
@@ -69,6 +110,29 @@ def tally(judged: Sequence[Judgement]) -> str:
     return f"Of {counted(len(judged), 'claim')}{each} {told}."
 
 
+def open_sentences(judged: Sequence[Judgement]) -> list[str]:
+    """Which claims are unresolved, each with the seeds that would resolve it."""
+    named = [
+        f"{_name(j)} on {j.task} ({_would_take(j)})" for j in judged if j.verdict == UNRESOLVED
+    ]
+    return [f"Unresolved: {listed(named)}."] if named else []
+
+
+def _would_take(judgement: Judgement) -> str:
+    if judgement.seconds is not None:
+        return "a claim on time, which more samples or a quieter machine would narrow"
+    needed, estimate = judgement.decision.seeds_needed, judgement.decision.estimate
+    trained = f", {estimate.n} were trained" if estimate else ""
+    if not isfinite(needed):
+        return f"at its margin, where no number of seeds decides{trained}"
+    return f"about {needed:,.0f} seeds would decide with power .8{trained}"
+
+
+def _name(judgement: Judgement) -> str:
+    own = str(judgement.claim.get("id") or "")
+    return visible(own or f"“{judgement.statement}”", LONGEST_CELL)
+
+
 def _finding(judged: Sequence[Judgement]) -> Finding:
     """The tally, and each contradicted sentence with its numbers."""
     against = [j for j in judged if j.verdict == CONTRADICTED]
@@ -78,26 +142,54 @@ def _finding(judged: Sequence[Judgement]) -> Finding:
     return Finding(topic="claims", lines=(tally(judged), *lines), is_answer=True)
 
 
-def _trial(results: StudyResults, slug: str, judgements: Sequence[Judgement]) -> Trial:
-    claim = judgements[0].claim
+def _trial(tried: Tried, anchor: str) -> Trial:
+    first = tried.judgements[0]
+    own = str(first.claim.get("id") or "")
     facts = {
-        "Study": str(results.study["name"]) + (f", {claim['id']}" if claim.get("id") else ""),
-        "Because": str(claim.get("because") or ""),
-        "Contradicted by": str(claim.get("refuted_by") or refutation(judgements[0])),
+        "Because": str(first.claim.get("because") or ""),
+        "Contradicted by": str(first.claim.get("refuted_by") or refutation(first)),
+        "Study": str(tried.results.study["name"]),
     }
     return Trial(
-        statement=judgements[0].statement,
-        rulings=tuple(
-            Ruling(
-                word=j.verdict,
-                tone=TONES[j.verdict],
-                text=f"{numbers_of(j)} {particulars(j)}".strip(),
-                figure=_figure(results, slug, j),
-            )
-            for j in judgements
-        ),
+        anchor=anchor,
+        label=own,
+        statement=first.statement,
+        rulings=tuple(_ruling(tried, judgement) for judgement in tried.judgements),
         facts=tuple((name, value) for name, value in facts.items() if value),
-        command=command(results),
+        command=command(tried.results),
+    )
+
+
+def _ruling(tried: Tried, judgement: Judgement) -> Ruling:
+    return Ruling(
+        word=judgement.verdict,
+        tone=TONES[judgement.verdict],
+        sign=SIGNS[judgement.verdict],
+        text=numbers_of(judgement),
+        note=particulars(judgement),
+        drawings=pictures_of(judgement),
+        drawn=picture_words(judgement),
+        figure=_figure(tried.results, tried.slug, judgement),
+    )
+
+
+def _ballot(tried: Sequence[Tried], trials: Sequence[Trial]) -> Ballot:
+    """All claims by family; those without a number by their study."""
+    groups: dict[str, list[Trial]] = {}
+    for each, trial in zip(tried, trials, strict=True):
+        groups.setdefault(each.family, []).append(trial)
+    return Ballot(
+        caption="Claims and verdicts",
+        groups=tuple(BallotGroup(name, tuple(mine)) for name, mine in groups.items()),
+    )
+
+
+def _linked(trials: Sequence[Trial]) -> tuple[Block, ...]:
+    """Each trial with the one before it and the one after it."""
+    names = ["", *(trial.anchor for trial in trials), ""]
+    return tuple(
+        replace(trial, before=names[place], after=names[place + 2])
+        for place, trial in enumerate(trials)
     )
 
 
@@ -115,88 +207,3 @@ def command(results: StudyResults) -> str:
         return ""
     chosen = f" PROFILE={profile}" if profile in ("quick", "full") else ""
     return f"make ablations report STUDY={shlex.quote(name)}{chosen}"
-
-
-# Sentences
-
-
-def numbers_of(judgement: Judgement) -> str:
-    """What was measured, with interval and n, and what was claimed."""
-    estimate = judgement.decision.estimate
-    if estimate is None:
-        reason = judgement.decision.reason
-        return f"On {judgement.task}, not tested: {reason}{'' if reason.endswith('?') else '.'}"
-    scale = scale_of(judgement.response)
-    phrase = difference_phrase(scaled(estimate, scale.factor), scale)
-    many = f", one of m = {judgement.m} claims here" if judgement.m > 1 else ""
-    subject = f"On {judgement.task}, {_subject(judgement, scale)}"
-    return f"{subject} {phrase}; claimed: {_claimed(judgement)}{many}."
-
-
-def particulars(judgement: Judgement) -> str:
-    """The means behind it, what keeps it unresolved, and what would resolve it."""
-    decision = judgement.decision
-    if decision.estimate is None:
-        return ""
-    parts = [f"Means: {_means(judgement, decision.estimate)}."]
-    if judgement.reversals:
-        turns = listed([f"{first} and {second}" for first, second in judgement.reversals])
-        parts.append(f"The means turn back between {turns}.")
-    if decision.reason:
-        parts.append(f"{capitalised(decision.reason)}.")
-    if decision.verdict == UNRESOLVED:
-        parts.append(_seeds(decision.seeds_needed))
-    if judgement.diverged:
-        verb = "counts" if judgement.diverged == 1 else "count"
-        parts.append(f"{counted(judgement.diverged, 'diverged trial')} {verb} as the worst.")
-    return " ".join(parts)
-
-
-def _subject(judgement: Judgement, scale: Scale) -> str:
-    if judgement.is_trend:
-        over = judgement.about.removeprefix("slope ")
-        return f"the slope of {scale.name} {over}, in the direction claimed, is"
-    what = "difference" if judgement.is_equality else "advantage"
-    order = "" if scale.higher_is_better else " (lower is better)"
-    return f"the {what} of {judgement.about} in {scale.name}{order} is"
-
-
-def _claimed(judgement: Judgement) -> str:
-    if judgement.is_equality:
-        return f"no more than {_margin(judgement)} either way"
-    each = " from level to level" if judgement.is_trend else ""
-    return f"more than {_margin(judgement)}{each}"
-
-
-def _margin(judgement: Judgement) -> str:
-    """The margin with the digits it was written with."""
-    scale = scale_of(judgement.response)
-    amount = f"{scale.factor * judgement.margin:.10g}"
-    unit = scale.difference.removesuffix("s") if amount == "1" else scale.difference
-    return f"{amount} {unit}".strip() if judgement.margin else "zero"
-
-
-def _means(judgement: Judgement, estimate: Estimate) -> str:
-    scale = scale_of(judgement.response)
-    digits = decimals([margin(scaled(estimate, scale.factor))], scale.most_decimals)
-    told = [
-        f"{name} ({number(scale.factor * mean, digits)}{scale.unit})"
-        for name, mean in judgement.means
-    ]
-    return ", ".join(told)
-
-
-def _seeds(needed: float) -> str:
-    if not isfinite(needed):
-        return "Not even a million seeds would resolve it: the difference lies at the margin."
-    return f"To resolve it with power .8 would take about {needed:,.0f} seeds."
-
-
-def refutation(judgement: Judgement) -> str:
-    """What would have contradicted a claim, in the words of its margin."""
-    if judgement.decision.estimate is None:
-        return ""
-    if judgement.is_equality:
-        return f"a difference whose interval lies beyond {_margin(judgement)} on either side"
-    what = "a slope" if judgement.is_trend else "an advantage"
-    return f"{what} whose interval lies below {_margin(judgement)}"

@@ -10,6 +10,7 @@ import numpy as np
 from report.cells import row_of
 from report.estimates import Floats
 from report.grids import Grid, level_label, lower_is_better
+from report.plain_levels import plain_level
 
 DIRECTIONS: Final = {"rises": 1.0, "falls": -1.0}
 
@@ -51,10 +52,10 @@ def _differing(grid: Grid, better: int, worse: int, named: set[str]) -> tuple[tu
     """Two cells by the factors in which they differ, and where both stand in the others named."""
     pairs = list(zip(grid.factors, grid.cells[better], grid.cells[worse], strict=True))
     names = [
-        ", ".join(level_label(pair[0], pair[side]) for pair in pairs if pair[1] != pair[2])
+        ", ".join(plain_level(pair[0], pair[side]) for pair in pairs if pair[1] != pair[2])
         for side in (1, 2)
     ]
-    shared = [level_label(factor, a) for factor, a, b in pairs if a == b and factor in named]
+    shared = [plain_level(factor, a) for factor, a, b in pairs if a == b and factor in named]
     return (names[0], names[1]), f" at {', '.join(shared)}" if shared else ""
 
 
@@ -71,13 +72,19 @@ def _trend(grid: Grid, trend: object) -> Comparison:
     rows = tuple(row_of(grid, {factor: level}) for level in levels)
     if len(set(rows)) < 2:
         raise ClaimError(f"{factor} has fewer than two different networks, so it has no trend")
-    place = np.arange(len(rows), dtype=float) - (len(rows) - 1) / 2
     return Comparison(
         rows,
-        DIRECTIONS[direction] * place / (place**2).sum(),
+        DIRECTIONS[direction] * slope_weights(len(rows)),
         tuple(level_label(factor, level) for level in levels),
         f"slope over {factor.replace('_', ' ')} {', '.join(levels)}",
     )
+
+
+def slope_weights(count: int) -> Floats:
+    """Weights of so many levels in their least-squares slope per level, (count,)."""
+    place = np.arange(count, dtype=float) - (count - 1) / 2
+    weights: Floats = place / (place**2).sum()
+    return weights
 
 
 def _number(factor: str, level: str) -> float:

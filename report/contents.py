@@ -1,20 +1,29 @@
 """The whole report from a results folder: what was run, findings, studies, time, methods."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from report.anchors import study_slugs
+from report.charts import explore_data
 from report.claims_section import claims_section
-from report.crossed_section import crossed_section
-from report.document import Finding, Report, Section
+from report.coverage import is_finished, study_sentence
+from report.coverage_section import coverage_fact, coverage_section
+from report.crossed_figures import factorial_of
+from report.crossed_section import crossed_findings, crossed_section
+from report.document import Finding, Interactive, Report, Section, Text
 from report.failures import waiting
+from report.leads import ranking_of
 from report.methods import methods_section, provenance_section
+from report.networks import networks_section
 from report.numbers import counted, listed
+from report.playground import playground_data
 from report.published_section import published_section
 from report.schema import FAILED
-from report.study_section import study_section
+from report.study_findings import study_findings
+from report.study_section import study_section, views_of
 from report.tables import Results, StudyResults
-from report.throughput_section import throughput_section
+from report.throughput_section import throughput_findings, throughput_section
 
 MOST_FINDINGS = 12
 TITLE = "What the ablations found"
@@ -25,10 +34,12 @@ def build_report(results: Results) -> Report:
     sections: list[Section] = []
     findings: list[Finding] = []
     names = study_slugs(results.studies)
+    covered = coverage_section(results.studies, names)
+    sections += [covered] if covered else []
     for study, slug in zip(results.studies, names, strict=True):
         make = crossed_section if is_crossed(study) else study_section
         section, found = make(study, slug)
-        sections.append(section)
+        sections.append(section if is_finished(study) else unfinished(section, study))
         findings += found
     for make_whole in (claims_section, published_section):
         whole, found = make_whole(results.studies)
@@ -36,7 +47,8 @@ def build_report(results: Results) -> Report:
         sections += [whole] if whole else []
     throughput, found = throughput_section(results)
     findings += found
-    sections += [throughput] if throughput else []
+    networks = networks_section(results.studies)
+    sections += [section for section in (throughput, networks) if section]
     return Report(
         title=TITLE,
         notices=notices(results),
@@ -44,7 +56,31 @@ def build_report(results: Results) -> Report:
         facts=facts(results),
         findings=tuple(ranked(findings)) or (nothing_found(results),),
         sections=(*sections, methods_section(results), provenance_section(results)),
+        interactive=Interactive(
+            explore=explore_data(results.studies), playground=playground_data(results.studies)
+        ),
     )
+
+
+def all_findings(results: Results) -> list[Finding]:
+    """What `build_report` ranks and cuts to the findings at the top, without drawing a figure."""
+    found: list[Finding] = []
+    for study, slug in zip(results.studies, study_slugs(results.studies), strict=True):
+        views = views_of(study, slug)
+        if is_crossed(study):
+            found += crossed_findings(study, [factorial_of(view) for view in views])
+        else:
+            rankings = [ranking for view in views if (ranking := ranking_of(view)) is not None]
+            found += study_findings(study, views, rankings)
+    for make_whole in (claims_section, published_section):
+        found += make_whole(results.studies)[1]
+    return found + throughput_findings(results)
+
+
+def unfinished(section: Section, results: StudyResults) -> Section:
+    """The section of a study that is not finished, which says so before anything else."""
+    said = Text(paragraphs=(study_sentence(results),))
+    return replace(section, title=f"{section.title} (unfinished)", blocks=(said, *section.blocks))
 
 
 def is_crossed(results: StudyResults) -> bool:
@@ -164,6 +200,7 @@ def facts(results: Results) -> tuple[tuple[str, str], ...]:
     found = {
         "Studies": listed([str(s.study["name"]) for s in results.studies]),
         "Trials": f"{counts['expected']:,}: {', '.join(ended)}",
+        "Coverage": coverage_fact(results.studies),
         "Profile": listed(profiles(results)),
         "Machine": _machine(machine),
         "When": str(machine.get("created", "")).replace("T", " ")[:16],

@@ -24,7 +24,9 @@ def forest(view: TaskView, height: float) -> Picture | None:
         return None
     figure, ax = sheet(HALF, height)
     unit = view.scale.difference or view.scale.name
-    drawn = frame.assign(label=frame["label"].map(view.brief))
+    everything = view.baseline in view.partial
+    lacking = frame["label"].isin(view.partial) | everything
+    drawn = frame.assign(label=frame["label"].map(view.brief), partial=lacking)
     plot_contrasts(ax, drawn, unit=unit, baseline=view.brief.get(view.baseline, view.baseline))
     low, high = contrast_window(frame)
     beyond = ~frame["value"].between(low, high)
@@ -49,7 +51,8 @@ def forest(view: TaskView, height: float) -> Picture | None:
                 *([chosen_words(view)] if len(shown) < len(view.contrasts) else []),
             ]
         )
-        + view.brief_words,
+        + view.brief_words
+        + view.partial_words,
     )
 
 

@@ -28,7 +28,14 @@ from report.numbers import capitalised, counted, listed, scaled
 from report.prose import ALPHA, contrast_sentence, short_difference
 from report.rankings import Ranking, ranking_sentence
 from report.study_findings import study_findings, topic_of
-from report.study_section import study_blocks, task_title, topic, views_of
+from report.study_section import (
+    detail_blocks,
+    study_blocks,
+    study_topics,
+    task_title,
+    topic,
+    views_of,
+)
 from report.tables import StudyResults
 from report.views import contrast_of, study_colours
 from report.wall_pictures import wall
@@ -51,15 +58,24 @@ def crossed_section(results: StudyResults, slug: str) -> tuple[Section, list[Fin
         title=str(results.study["name"]),
         question=str(results.study["question"]),
         blocks=study_blocks(results, views, [sentence for sentence in said if sentence]),
-        topics=tuple(
-            topic(part.view, colours, first=f"{capitalised(part.refusal)}.")
-            if part.refusal
-            else _topic(part)
-            for part in parts
+        topics=(
+            *(
+                topic(part.view, colours, first=f"{capitalised(part.refusal)}.")
+                if part.refusal
+                else _topic(part)
+                for part in parts
+            ),
+            *study_topics(views, colours, slug),
         ),
     )
-    by_cell = study_findings(results, refused, list(rankings.values()))
-    return section, [*_findings(results, parts), *by_cell]
+    return section, crossed_findings(results, parts)
+
+
+def crossed_findings(results: StudyResults, parts: Sequence[Factorial]) -> list[Finding]:
+    """What factors did on each task, and on a task whose grid does not allow it, what cells did."""
+    refused = [part.view for part in parts if part.refusal]
+    rankings = [ranking for view in refused if (ranking := ranking_of(view)) is not None]
+    return [*_findings(results, parts), *study_findings(results, refused, rankings)]
 
 
 def _said(part: Factorial, rankings: Mapping[str, Ranking]) -> str:
@@ -75,7 +91,8 @@ def _topic(part: Factorial) -> Section:
     drawn = (main_effects(part), shares(part), interactions(part), grid(part))
     pictures = tuple(picture for picture in drawn if picture is not None)
     walls = tuple(p for kind in ("region", "curve") if (p := wall(view, kind)) is not None)
-    blocks = (Figures(pictures=pictures), cell_table(view), Figures(pictures=walls))
+    details = detail_blocks(view)
+    blocks = (Figures(pictures=pictures), cell_table(view), *details, Figures(pictures=walls))
     return Section(anchor=view.slug, title=task_title(view), blocks=blocks)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from report import estimates
 from report.estimates import Floats
-from report.grids import lower_is_better, named_cells, task_of, trials_at
+from report.grids import lower_is_better, named_cells, scored, task_of, trials_at
 from report.tables import StudyResults
 
 
@@ -67,6 +67,17 @@ def steps_to_target(results: StudyResults, task: str, target: float) -> pd.DataF
     mean over successes. `label`, the factors, `value`, `low`, `high` (order statistics), `n`,
     `reached` (their share), `reached_low`, `reached_high` (95% Wilson).
     """
+    named = named_cells(results, task)
+    summary = [_reached(steps) for steps in reached_steps(results, task, target)]
+    columns = ["value", "low", "high", "n", "reached", "reached_low", "reached_high"]
+    return pd.concat([named, pd.DataFrame(summary, columns=columns)], axis=1)
+
+
+def reached_steps(results: StudyResults, task: str, target: float) -> list[Floats]:
+    """The steps at which the trials of each cell first reached the target, infinite for never.
+
+    One array per cell, in study order, one value per trial that has a curve, seeds in order.
+    """
     response = task_of(results, task)["response"]
     column = "val_" + response.partition("_")[2]
     rows = _curve_rows(results, task, column)
@@ -76,11 +87,60 @@ def steps_to_target(results: StudyResults, task: str, target: float) -> pd.DataF
     first = pd.Series(np.where(hit, steps, np.inf)).groupby(rows["trial"].to_numpy()).min()
     trials = trials_at(results, task, "final")
     reached_at: Floats = np.asarray(trials["trial"].map(first), np.float64)
+    cells = len(named_cells(results, task))
+    groups = np.split(reached_at, np.searchsorted(trials["cell"], np.arange(1, cells)))
+    return [steps[~np.isnan(steps)] for steps in groups[:cells]]
+
+
+def curve_areas(results: StudyResults, task: str) -> pd.DataFrame:
+    """The mean height of each cell's validation curve: its area over the steps, 95% t interval.
+
+    By trapezia over a trial's own evaluations, divided by the steps that they span, so it is in
+    the unit of the response: who learns sooner has more. A diverged trial has the worse of the
+    constant predictor and the least area of the task (METHODS S11). `label`, the factors,
+    `value`, `low`, `high`, `n`.
+    """
+    entry = task_of(results, task)
+    column = "val_" + entry["response"].partition("_")[2]
+    rows = _curve_rows(results, task, column).dropna(subset="value")
+    rows = rows.sort_values(["trial", "step"], kind="stable")
+    code, names = pd.factorize(rows["trial"])
+    steps, value = rows["step"].to_numpy(float), rows["value"].to_numpy(float)
+    within = np.diff(code) == 0
+    width = np.where(within, np.diff(steps), 0.0)
+    area = np.bincount(code[1:], width * (value[1:] + value[:-1]) / 2, minlength=len(names))
+    span = np.bincount(code[1:], width, minlength=len(names))
+    with np.errstate(all="ignore"):
+        mean = pd.Series(np.where(span > 0, area / span, np.nan), index=names, dtype=float)
+    trials = trials_at(results, task, "final")
+    trials = trials.assign(**{column: trials["trial"].map(mean)})
+    return _by_cell(results, task, trials, scored(trials, entry, column))
+
+
+def gaps(results: StudyResults, task: str) -> pd.DataFrame:
+    """How much better each cell does on training than on test data, with a 95% t interval.
+
+    Training minus test response, for a loss test minus training, at the end of each final trial
+    that finished. `label`, the factors, `value`, `low`, `high`, `n`. Without a test part, no rows.
+    """
+    part, _, kind = str(task_of(results, task)["response"]).partition("_")
+    trials = trials_at(results, task, "final")
+    sign = -1.0 if lower_is_better(f"test_{kind}") else 1.0
+    if part == "train" or f"train_{kind}" not in trials or f"test_{kind}" not in trials:
+        return _by_cell(results, task, trials, np.full(len(trials), np.nan)).iloc[:0]
+    gap = sign * (trials[f"train_{kind}"] - trials[f"test_{kind}"]).to_numpy(float)
+    finished = (trials["status"] == "finished").to_numpy() & np.isfinite(gap)
+    return _by_cell(results, task, trials, np.where(finished, gap, np.nan))
+
+
+def _by_cell(
+    results: StudyResults, task: str, trials: pd.DataFrame, values: Floats
+) -> pd.DataFrame:
+    """The mean of one value per final trial over the seeds of each cell."""
     named = named_cells(results, task)
-    groups = np.split(reached_at, np.searchsorted(trials["cell"], np.arange(1, len(named))))
-    summary = [_reached(steps[~np.isnan(steps)]) for steps in groups[: len(named)]]
-    columns = ["value", "low", "high", "n", "reached", "reached_low", "reached_high"]
-    return pd.concat([named, pd.DataFrame(summary, columns=columns)], axis=1)
+    spread = _spread(trials["cell"].to_numpy(), trials["seed"], values, len(named))
+    value, low, high, n = estimates.t_interval(spread)
+    return named.assign(value=value, low=low, high=high, n=n)
 
 
 def _reached(steps: Floats) -> tuple[float, ...]:

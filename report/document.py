@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from report.drawing import Drawing
 
@@ -81,6 +81,10 @@ class Ruling:
     tone: str  # "yes", "no" or "open": the colour of the word
     text: str
     figure: str = ""  # name of the picture that shows it
+    sign: str = ""  # that stands for the word where colour does not
+    note: str = ""  # what the numbers rest on
+    drawings: tuple[str, ...] = ()  # SVG, to stand side by side; only the page has them
+    drawn: str = ""  # what they show in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +96,30 @@ class Trial:
     rulings: tuple[Ruling, ...]
     facts: tuple[tuple[str, str], ...]
     command: str = ""  # that repeats it; only letters that no shell takes for more
+    anchor: str = ""  # plain letters
+    label: str = ""  # its id, for instance C2a
+    before: str = ""  # the anchor of the trial before it
+    after: str = ""
 
 
-Block = Text | Answer | Table | Figures | Details | Trial
+@dataclass(frozen=True, slots=True)
+class BallotGroup:
+    """Trials that belong together."""
+
+    name: str
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """The contents of a section of trials, each with its verdicts; Markdown has no more of them."""
+
+    kind: ClassVar[str] = "ballot"
+    caption: str
+    groups: tuple[BallotGroup, ...]
+
+
+Block = Text | Answer | Table | Figures | Details | Trial | Ballot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +145,14 @@ class Finding:
     is_warning: bool = False  # stands after the effects
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Interactive:
+    """The data of the page's interactive parts, each ready to be written as JSON."""
+
+    explore: Mapping[str, Any]  # as made by `charts`
+    playground: Mapping[str, Any]  # as made by `playground`
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything the reader sees."""
@@ -130,6 +163,7 @@ class Report:
     facts: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
     sections: tuple[Section, ...] = field(default=())
+    interactive: Interactive | None = None  # what only the page has
 
 
 def pictures_of(section: Section) -> list[Picture]:
@@ -143,6 +177,19 @@ def pictures_of(section: Section) -> list[Picture]:
         elif isinstance(block, Details):
             blocks = [*block.blocks, *blocks]
     return found + [picture for topic in section.topics for picture in pictures_of(topic)]
+
+
+def tables_of(section: Section) -> list[tuple[str, Table]]:
+    """Every table of a section in the order in which it is read, each with its own anchor."""
+    found: list[tuple[str, Table]] = []
+    blocks = list(section.blocks)
+    while blocks:
+        block = blocks.pop(0)
+        if isinstance(block, Table):
+            found.append((section.anchor, block))
+        elif isinstance(block, Details):
+            blocks = [*block.blocks, *blocks]
+    return found + [table for topic in section.topics for table in tables_of(topic)]
 
 
 def numbers_of(report: Report) -> Mapping[str, int]:

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from xml.etree import ElementTree as ET
 
@@ -33,6 +33,7 @@ class Drawing:
     png: bytes
     width: float  # points
     height: float  # points
+    figure: Figure = field(compare=False, repr=False)  # laid out, for other forms
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def draw(figure: Figure, name: str) -> Drawing:
         figure.set_layout_engine("none")  # laid out once, identical in both forms
         figure.savefig(image, format="png", metadata={"Software": None})
     width, height = (float(inches) * 72 for inches in figure.get_size_inches())
-    return Drawing(name, _inline(text.getvalue(), name), _palette_png(image), width, height)
+    return Drawing(name, _inline(text.getvalue(), name), _palette_png(image), width, height, figure)
 
 
 def _inline(svg: str, prefix: str) -> str:

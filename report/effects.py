@@ -21,6 +21,7 @@ from report.grids import (
     trials_at,
 )
 from report.schema import FAILED
+from report.sequential import at_share, share_of
 from report.tables import StudyResults
 
 ALPHA: Final = 0.05  # family-wise, within one study, task and response
@@ -31,7 +32,7 @@ UNTESTED: Final = "untested"  # fewer than two common seeds
 CONTRAST_COLUMNS: Final = (
     *("label", "value", "low", "high", "interval", "m", "p", "p_holm", "n"),
     *("sign_flip_p", "sign_flip_floor", "at_floor", "d_z", "hedges_g", "correlation"),
-    *("detectable", "seeds_for", "word"),
+    *("above", "above_low", "above_high", "detectable", "seeds_for", "word"),
 )
 
 
@@ -84,7 +85,8 @@ def _rates_tried(results: StudyResults, cell: dict[str, str]) -> list[float]:
 def contrasts(results: StudyResults, task: str) -> pd.DataFrame:
     """Each cell against the baseline cell, on their common seeds (METHODS S5).
 
-    Intervals are at 1 - alpha/m, m the number of contrasts. `word` is "raises" or "lowers" where
+    Intervals are at 1 - alpha/m, m the number of contrasts, and alpha what the look may spend
+    where seeds are sequential. `word` is "raises" or "lowers" where
     the Holm-adjusted p is at most alpha and the interval lies on one side of zero. A difference
     that is the same on every seed has no interval and claims no direction; its p is the floor
     2/2^n of the sign flips, 1 where it is zero.
@@ -94,36 +96,55 @@ def contrasts(results: StudyResults, task: str) -> pd.DataFrame:
     others = [row for row in range(len(grid.cells)) if row != base] if base >= 0 else []
     named = named_cells(results, task).take(others).reset_index(drop=True)
     rows = np.array(others, int)
-    return contrast_frame(named, grid.scores[rows], grid.scores[np.full_like(rows, base)])
+    control = grid.scores[np.full_like(rows, base)]
+    return contrast_frame(named, grid.scores[rows], control, share=share_of(results))
 
 
-def contrast_frame(named: pd.DataFrame, treated: Floats, control: Floats) -> pd.DataFrame:
-    """One family of paired contrasts beside the names of its rows; arrays are (m, S)."""
+def contrast_frame(
+    named: pd.DataFrame, treated: Floats, control: Floats, *, share: float = 1.0
+) -> pd.DataFrame:
+    """One family of paired contrasts beside the names of its rows; arrays are (m, S).
+
+    `above`, `above_low`, `above_high`: the share of seeds on which treated scores above control,
+    ties one half, with its Wilson interval, simultaneous as well (METHODS S8).
+
+    Args:
+        share: of the error that this look may spend. `p_holm` is divided by it, so that it is
+            held against alpha all the same.
+    """
     m = max(len(named), 1)
+    level = ALPHA * share / m
     difference = estimates.differences(treated, control)
-    value, low, high, n = estimates.t_interval(difference, confidence=1 - ALPHA / m)
+    value, low, high, n = estimates.t_interval(difference, confidence=1 - level)
     deviation = estimates.moments(difference)[2]
     deviation = np.where(deviation == 0, np.nan, deviation)  # no spread says nothing of power
     p = estimates.paired_p(treated, control)
-    p_holm = estimates.holm(p)
+    p_holm = at_share(estimates.holm(p), share)
+    above = [
+        estimates.probability_of_improvement(*pair, confidence=1 - level)
+        for pair in zip(treated, control, strict=True)
+    ]
     floor = np.array([resampling.sign_flip_floor(int(count)) for count in n], float)
     return named.assign(
         value=value,
         low=low,
         high=high,
-        interval=estimates.interval_name(1 - ALPHA / m),
+        interval=estimates.interval_name(1 - level),
         m=m,
         p=p,
         p_holm=p_holm,
         n=n,
         sign_flip_p=resampling.sign_flip_p(difference, rng=np.random.default_rng(FLIP_SEED)),
         sign_flip_floor=floor,
-        at_floor=floor > ALPHA / m,
+        at_floor=floor > level,
         d_z=effect_sizes.cohen_dz(treated, control),
         hedges_g=effect_sizes.hedges_g(treated, control),
         correlation=effect_sizes.pairing_correlation(treated, control),
-        detectable=power.smallest_detectable(deviation, n, ALPHA / m),
-        seeds_for=power.seeds_needed(value, deviation, ALPHA / m),
+        above=np.array([share.value for share in above], float),
+        above_low=np.array([share.low for share in above], float),
+        above_high=np.array([share.high for share in above], float),
+        detectable=power.smallest_detectable(deviation, n, level),
+        seeds_for=power.seeds_needed(value, deviation, level),
         word=_words(p_holm, low, high),
     )
 
@@ -157,4 +178,6 @@ def simple_effects(results: StudyResults, task: str) -> pd.DataFrame:
                 pairs.append((treated, control))
     named = pd.DataFrame(names, columns=["label", "factor", "level", "at"], dtype="str")
     rows = np.array(pairs, int).reshape(-1, 2)
-    return contrast_frame(named, grid.scores[rows[:, 0]], grid.scores[rows[:, 1]])
+    return contrast_frame(
+        named, grid.scores[rows[:, 0]], grid.scores[rows[:, 1]], share=share_of(results)
+    )

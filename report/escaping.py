@@ -7,6 +7,7 @@ import re
 import unicodedata
 
 LONGEST = 2_000  # characters of a paragraph; more is cut, with an ellipsis
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begins a cell that a spreadsheet computes
 LONGEST_CELL = 200  # characters of a table cell, a heading or a name
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]|~$#!])")

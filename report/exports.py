@@ -17,7 +17,8 @@ import numpy as np
 from report import effects, factors
 from report.claims import Judgement, judge
 from report.claims_section import command
-from report.escaping import visible
+from report.escaping import FORMULA, visible
+from report.factor_tables import base_levels, interaction_rows
 from report.frames import records
 from report.grids import level_label
 from report.page import write_whole
@@ -32,7 +33,6 @@ EFFECT_COLUMNS: Final = (
     *("study", "task", "response", "effect", "label", "factor", "level", "against"),
     *effects.CONTRAST_COLUMNS[1:],
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_tables(studies: Sequence[StudyResults], folder: Path) -> None:
@@ -61,7 +61,7 @@ def _cell(value: object) -> str:
     if isinstance(value, int | float | np.number):
         return repr(value.item() if isinstance(value, np.number) else value)
     text = visible(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def claim_row(judgement: Judgement, repeat: str) -> dict[str, Any]:
@@ -92,7 +92,11 @@ def claim_row(judgement: Judgement, repeat: str) -> dict[str, Any]:
 
 
 def effect_rows(results: StudyResults) -> Iterator[dict[str, Any]]:
-    """Contrasts against the baseline cell, then main effects where the grid is complete."""
+    """Contrasts against the baseline cell; of several factors simple effects as well.
+
+    Where the grid is complete, also main effects and interactions of two factors, the latter what
+    a pair of levels adds to both main effects, with a 95% t interval each.
+    """
     names = [str(factor["name"]) for factor in results.study["factors"]]
     for task in results.study["tasks"]:
         common = {
@@ -103,9 +107,13 @@ def effect_rows(results: StudyResults) -> Iterator[dict[str, Any]]:
         for row in _contrasts(results, task["name"], names):
             yield {**common, "effect": "contrast", **row}
         if len(names) > 1:
+            for row in _simple_effects(results, task["name"]):
+                yield {**common, "effect": "simple effect", **row}
             with suppress(factors.UnbalancedError):
                 for row in _main_effects(results, task["name"]):
                     yield {**common, "effect": "main effect", **row}
+                for row in records(interaction_rows(results, task["name"])):
+                    yield {**common, "effect": "interaction", **row}
 
 
 def _contrasts(results: StudyResults, task: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -117,7 +125,13 @@ def _contrasts(results: StudyResults, task: str, names: Sequence[str]) -> Iterat
         yield {**row, **own, "against": baseline}
 
 
+def _simple_effects(results: StudyResults, task: str) -> Iterator[dict[str, Any]]:
+    bases = base_levels(results)
+    for row in records(effects.simple_effects(results, task)):
+        yield {**row, "against": f"{level_label(row['factor'], bases[row['factor']])} there"}
+
+
 def _main_effects(results: StudyResults, task: str) -> Iterator[dict[str, Any]]:
-    first = {factor["name"]: factor["levels"][0] for factor in results.study["factors"]}
+    bases = base_levels(results)
     for row in records(factors.main_effects(results, task)):
-        yield {**row, "against": level_label(row["factor"], first[row["factor"]])}
+        yield {**row, "against": level_label(row["factor"], bases[row["factor"]])}

@@ -3,7 +3,7 @@
 As in `figures`, each takes an `Axes` and a tidy frame, and computes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ def plot_main_effects(ax: Axes, effects: pd.DataFrame, *, response: str) -> None
         effects: columns `factor`, `level`, `value`, `low`, `high`.
         response: printed on the y axis with its unit.
     """
-    place, ticks, names = 0.0, [], []
+    place, ticks, names, heads = 0.0, [], [], []
     grand = effects.groupby("factor")["value"].mean().mean()
     ax.axhline(grand, color=EDGE, linewidth=1, zorder=1)
     for i, (factor, group) in enumerate(effects.groupby("factor", sort=False)):
@@ -31,17 +31,36 @@ def plot_main_effects(ax: Axes, effects: pd.DataFrame, *, response: str) -> None
         ax.vlines(places, group["low"], group["high"], color=colour, linewidth=2)
         ax.plot(places, group["value"], "o", color=colour, ms=5)
         middle = (places[0] + places[-1]) / 2
-        ax.text(
-            middle, 1.02, str(factor), transform=ax.get_xaxis_transform(), ha="center",
-            weight="bold", color=colour, fontsize=8,
-        )  # fmt: skip
+        heads.append((middle, short(str(factor)), colour))
         ticks += places
         names += [short(str(level)) for level in group["level"]]
         place = places[-1] + 1.8
+    _name_groups(ax, heads, width=(ticks[-1] if ticks else 0) + 1.4)
     ax.set_xticks(ticks, names, rotation=40, ha="right", rotation_mode="anchor")
     ax.set_xlim(-0.7, (ticks[-1] if ticks else 0) + 0.7)
     ax.set_ylabel(response)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=6))
+
+
+def _name_groups(ax: Axes, heads: Sequence[tuple[float, str, str]], *, width: float) -> None:
+    """The name of each group above it; one that would touch the name before it stands higher.
+
+    Args:
+        heads: the middle of each group, its name and its colour, from left to right.
+        width: of the axis, in the unit of the middles.
+    """
+    figure = ax.get_figure()
+    inches = 4.0 if figure is None else float(figure.bbox.width) / figure.dpi - 0.7
+    letter = 0.085 * width / max(inches, 1.0)  # of bold type of 8 points
+    ends = [-1e9, -1e9]  # of the last name of each row
+    for middle, name, colour in heads:
+        left, right = middle - letter * len(name) / 2, middle + letter * len(name) / 2
+        row = 0 if left > ends[0] + letter else 1
+        ends[row] = right
+        ax.text(
+            middle, 1.02 + 0.065 * row, name, transform=ax.get_xaxis_transform(), ha="center",
+            weight="bold", color=colour, fontsize=8,
+        )  # fmt: skip
 
 
 def plot_shares(ax: Axes, shares: pd.DataFrame) -> None:

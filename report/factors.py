@@ -14,6 +14,7 @@ from report.effects import ALPHA, contrast_frame
 from report.estimates import Floats
 from report.grids import Grid, cell_label, grid_of, level_label, levels_of
 from report.schema import STATUSES
+from report.sequential import at_share, share_of
 from report.tables import StudyResults
 from report.variation import effect_of, variation
 
@@ -141,7 +142,10 @@ def main_effects(results: StudyResults, task: str) -> pd.DataFrame:
     named = pd.DataFrame(names, columns=["label", "factor", "level"], dtype="str")
     shape = (len(names), cube.shape[-1])
     return contrast_frame(
-        named, np.reshape(treated, shape).astype(float), np.reshape(control, shape).astype(float)
+        named,
+        np.reshape(treated, shape).astype(float),
+        np.reshape(control, shape).astype(float),
+        share=share_of(results),
     )
 
 
@@ -181,7 +185,8 @@ def anova(results: StudyResults, task: str) -> pd.DataFrame:
     `term`, `order` (1 main effect, 2 interaction of two, ...; 0 for seed and error), `df`, `ss`,
     `ms`, `f`, `p`, `partial_eta2`, `omega2`, `share`. A share is (SS - df MS_error) / total, which
     is unbiased for the variance a term explains and may come out below zero; what noise put into
-    the other terms is given back to the error, so shares sum to one (METHODS S9).
+    the other terms is given back to the error, so shares sum to one (METHODS S9). With sequential
+    seeds `p` is divided by the share of the error that the look may spend.
 
     Errors:
         UnbalancedError: see `cube_of`.
@@ -206,7 +211,7 @@ def anova(results: StudyResults, task: str) -> pd.DataFrame:
         return frame.assign(
             ms=ss / df,
             f=f,
-            p=special.fdtrc(df, df[-1], f),
+            p=at_share(np.asarray(special.fdtrc(df, df[-1], f), float), share_of(results)),
             partial_eta2=np.where(is_error, np.nan, ss / (ss + ss[-1])),
             omega2=np.where(is_error, np.nan, (ss - df * noise) / (total + noise)),
             share=share,

@@ -9,9 +9,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from report.schema import (
+    ADDED,
     NUMBER,
     REMEDY,
     TEXT,
@@ -39,7 +41,7 @@ def read_json(path: Path) -> dict[str, Any]:
         TableError: no JSON, or something else than an object.
     """
     try:
-        content = json.loads(_read_bytes(path).decode("utf-8-sig"))
+        content = json.loads(read_bytes(path).decode("utf-8-sig"))
     except ValueError as error:
         if isinstance(error, TableError):
             raise
@@ -63,7 +65,7 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
     found = existing(path)
     if found is None:
         return _empty(columns)
-    content = _read_bytes(found).removeprefix(b"\xef\xbb\xbf")  # a spreadsheet's byte order mark
+    content = read_bytes(found).removeprefix(b"\xef\xbb\xbf")  # a spreadsheet's byte order mark
     _check_shape(found, content, columns)
     text = [name for name, kind in columns.items() if kind == TEXT]
     numbers = [name for name, kind in columns.items() if kind != TEXT]
@@ -78,11 +80,12 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
         )
     except (ValueError, OverflowError) as error:
         raise TableError(f"{found}: {' '.join(str(error).split())}; {REMEDY}") from error
-    for name in numbers:
+    for name in (name for name in numbers if name in frame):
         frame[name] = _as_numbers(found, frame[name], columns[name])
     for name in text if b"'" in content else ():
         frame[name] = frame[name].str.replace(_GUARDED, "", regex=True)
-    return frame.reindex(columns=list(columns))
+    added = dict.fromkeys(ADDED.intersection(columns).difference(frame), np.nan)
+    return frame.assign(**added)[list(columns)]
 
 
 def existing(path: Path) -> Path | None:
@@ -91,7 +94,7 @@ def existing(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.exists()), None)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """All bytes at once, so that a file replaced meanwhile is read old or new, never mixed."""
     if path.is_dir():
         raise TableError(f"{path}: is a folder, not a file; {REMEDY}")
@@ -116,12 +119,13 @@ def _check_shape(path: Path, content: bytes, columns: Columns) -> None:
     if plain.count(b"\r") != plain.count(b"\r\n"):
         raise TableError(f"{path}: a cell with a carriage return is not quoted; {REMEDY}")
     header = content.partition(b"\n")[0][:100_000].decode(errors="replace").rstrip("\r")
-    _check_header(path, next(csv.reader([header]), []), columns)
+    names = next(csv.reader([header]), [])
+    _check_header(path, names, columns)
     for number, line in enumerate(BytesIO(plain), start=1):
-        if line.count(b",") != len(columns) - 1 and line.strip():
+        if line.count(b",") != len(names) - 1 and line.strip():
             raise TableError(
                 f"{path}: row {number} has {line.count(b',') + 1} cells, the header has "
-                f"{len(columns)}; {REMEDY}"
+                f"{len(names)}; {REMEDY}"
             )
     if not content.endswith(b"\n"):
         raise TableError(f"{path}: the last row is cut short, it has no line end; {REMEDY}")
@@ -135,7 +139,7 @@ def _check_header(path: Path, header: list[str], columns: Columns) -> None:
         if name not in columns:
             raise TableError(f"{path}: unknown column {name!r}, {hint(name, columns)}; {REMEDY}")
     for name in columns:
-        if name not in header:
+        if name not in header and name not in ADDED:
             raise TableError(f"{path}: column {name!r} is missing; {REMEDY}")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from report.axes import name_rows, padded, short
+from report.axes import FAINT, name_rows, padded, short
 from report.frames import records
 from report.palette import CONTEXT, INK, PAPER, SERIES
 
@@ -24,7 +24,8 @@ def plot_contrasts(ax: Axes, contrasts: pd.DataFrame, *, unit: str, baseline: st
     an interval is a mark without a bar.
 
     Args:
-        contrasts: columns `label`, `value`, `low`, `high`, `resolved`.
+        contrasts: columns `label`, `value`, `low`, `high`, `resolved` and, where some are drawn
+            faint because trials are lacking, `partial`.
         unit: printed on the x axis, for instance "percentage points".
         baseline: what zero stands for.
     """
@@ -34,6 +35,7 @@ def plot_contrasts(ax: Axes, contrasts: pd.DataFrame, *, unit: str, baseline: st
     for position, row in enumerate(records(ranked)):
         colour = _sign_colour(row["value"]) if row["resolved"] else CONTEXT
         face = colour if row["resolved"] else PAPER
+        alpha = FAINT if row.get("partial") else 1.0
         if not low <= row["value"] <= high:
             _arrow(
                 ax, row["value"], position, edge=low if row["value"] < 0 else high, colour=colour
@@ -41,8 +43,8 @@ def plot_contrasts(ax: Axes, contrasts: pd.DataFrame, *, unit: str, baseline: st
             continue
         if row["low"] <= row["high"]:  # false where there is no interval
             ends = [max(row["low"], low), min(row["high"], high)]
-            ax.plot(ends, [position, position], color=colour, linewidth=2)
-        ax.plot(row["value"], position, "o", color=face, mec=colour, mew=1.4, ms=6)
+            ax.plot(ends, [position, position], color=colour, linewidth=2, alpha=alpha)
+        ax.plot(row["value"], position, "o", color=face, mec=colour, mew=1.4, ms=6, alpha=alpha)
     name_rows(ax, list(ranked["label"]))
     ax.set_xlim(*padded(low, high, 0.03))
     ax.ticklabel_format(axis="x", style="plain", useOffset=False)

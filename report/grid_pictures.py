@@ -29,7 +29,8 @@ def heat_map(view: TaskView, height: float) -> Picture | None:
         return None
     own = own.drop_duplicates(["depth", "row"])  # the same network at any width is one box
     estimates = ["value", "low", "high", "n", "is_lost"]
-    means = view.cells.iloc[own["row"]][estimates].reset_index(drop=True)
+    lacking = view.cells.assign(partial=view.cells["label"].isin(view.partial))
+    means = lacking.iloc[own["row"]][[*estimates, "partial"]].reset_index(drop=True)
     cells = pd.concat([own[["depth", "width"]].reset_index(drop=True), means], axis=1)
     return heat_map_of(view, cells, height=height, at=cell_label(fixed))
 
@@ -62,6 +63,7 @@ def heat_map_of(
                 "the table."
             )
             + (_ONE_BOX if (cells["span"] > 1).any() else "")
+            + (view.partial_words if cells["partial"].any() else "")
         ),
     )
 
@@ -101,9 +103,11 @@ def _grid_cells(view: TaskView, cells: pd.DataFrame) -> pd.DataFrame:
                     "text": number(cell["value"], digits),
                     "span": len(widths) if shared else 1,
                     "lost": bool(cell.get("is_lost", False)),
+                    "partial": bool(cell.get("partial", False)),
                 }
             )
-    frame = pd.DataFrame(rows, columns=["row", "column", "value", "text", "span", "lost"])
+    columns = ["row", "column", "value", "text", "span", "lost", "partial"]
+    frame = pd.DataFrame(rows, columns=columns)
     if frame.empty:
         return frame
     place = {width: i for i, width in enumerate(widths)}

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 from matplotlib.patches import Rectangle
 
-from report.axes import short
+from report.axes import FAINT, short
 from report.frames import records
 from report.palette import PAPER
 
@@ -20,7 +20,8 @@ def plot_heat_map(ax: Axes, cells: pd.DataFrame, *, row: str, column: str) -> No
 
     Args:
         cells: columns `row`, `column` (levels as text), `value`, `text`, `span`: how many columns
-            this one network covers, usually 1; the other columns of a span are absent.
+            this one network covers, usually 1; the other columns of a span are absent; and,
+            where some are drawn faint because trials are lacking, `partial`.
         row, column: names of the two factors.
     """
     rows, columns = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(cells["column"]))
@@ -30,8 +31,19 @@ def plot_heat_map(ax: Axes, cells: pd.DataFrame, *, row: str, column: str) -> No
         share = min(max((cell["value"] - low) / (high - low), 0.0), 1.0) if high > low else 0.5
         x, y = columns.index(cell["column"]), rows.index(cell["row"])
         colour = to_hex(BLUES(0.05 + 0.9 * share)) if np.isfinite(share) else "#eeeeee"
-        ax.add_patch(Rectangle((x, y), cell["span"], 1, facecolor=colour, edgecolor=PAPER, lw=2))
-        ink = "#fefefe" if np.isfinite(share) and share > 0.55 else "#1b1e22"
+        faint = bool(cell.get("partial"))
+        ax.add_patch(
+            Rectangle(
+                (x, y),
+                cell["span"],
+                1,
+                facecolor=colour,
+                edgecolor=PAPER,
+                lw=2,
+                alpha=FAINT if faint else 1,
+            )
+        )
+        ink = "#fefefe" if np.isfinite(share) and share > 0.55 and not faint else "#1b1e22"
         ax.text(
             x + cell["span"] / 2,
             y + 0.5,

@@ -8,6 +8,7 @@ from report.frames import records
 from report.numbers import scaled
 from report.prose import ALPHA
 from report.rankings import Ranking
+from report.sequential import share_of
 from report.views import TaskView, contrasts_of, estimate_of, spoken
 
 
@@ -37,10 +38,10 @@ def ranking_of(view: TaskView) -> Ranking | None:
 def _lead(view: TaskView, best: str, runner_up: str) -> Estimate:
     """Best minus runner-up; Bonferroni over all rivals, because the best was chosen by looking."""
     scores = spoken(effects.scores(view.results, view.name), view.factors)
-    rivals = max(len(view.cells) - 1, 1)
+    level = ALPHA * share_of(view.results) / max(len(view.cells) - 1, 1)
     pair = [scores[scores["label"] == x].set_index("seed")["score"] for x in (best, runner_up)]
     first, second = pair[0].align(pair[1], join="inner")
     difference = paired_difference(
-        first.to_numpy(dtype=float), second.to_numpy(dtype=float), confidence=1 - ALPHA / rivals
+        first.to_numpy(dtype=float), second.to_numpy(dtype=float), confidence=1 - level
     )
     return scaled(difference, view.scale.factor)

@@ -1,13 +1,13 @@
 """Learning curves: a mean and its band against the training step, named where each curve ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from report.axes import padded, short
+from report.axes import FAINT, padded, short
 from report.palette import CONTEXT
 
 
@@ -18,6 +18,7 @@ def plot_learning_curves(
     colours: Mapping[str, str],
     response: str,
     ceiling: float = np.inf,
+    partial: Collection[str] = (),
 ) -> None:
     """Mean response against training step with its band, each curve named where it ends.
 
@@ -26,20 +27,30 @@ def plot_learning_curves(
         colours: of every label; what is grey is context, drawn thin and not named.
         response: printed on the y axis with its unit.
         ceiling: the largest value there can be; the axis does not go beyond.
+        partial: labels drawn faint and dashed, because trials are lacking.
     """
-    ends: dict[str, float] = {}
+    ends: dict[str, tuple[float, float]] = {}  # the last step and value of each named curve
     for label, colour in sorted(colours.items(), key=lambda item: item[1] != CONTEXT):
         curve = curves[curves["label"] == label].sort_values("step")
         if curve.empty:
             continue
         if colour == CONTEXT:
-            ax.plot(curve["step"], curve["value"], color=colour, linewidth=0.9, alpha=0.6)
+            thin = FAINT if label in partial else 0.6
+            ax.plot(curve["step"], curve["value"], color=colour, linewidth=0.9, alpha=thin)
             continue
         ax.fill_between(
-            curve["step"], curve["low"], curve["high"], color=colour, alpha=0.13, linewidth=0
+            curve["step"],
+            curve["low"],
+            curve["high"],
+            color=colour,
+            alpha=0.13 * (FAINT if label in partial else 1),
+            linewidth=0,
         )
-        ax.plot(curve["step"], curve["value"], color=colour, linewidth=1.7)
-        ends[label] = float(curve["value"].iloc[-1])
+        style, alpha = ("--", 1.5 * FAINT) if label in partial else ("-", 1.0)
+        ax.plot(
+            curve["step"], curve["value"], color=colour, linewidth=1.7, linestyle=style, alpha=alpha
+        )
+        ends[label] = float(curve["step"].iloc[-1]), float(curve["value"].iloc[-1])
     low, high = _window(curves)
     ax.set_ylim(low, min(high, ceiling + 0.015 * (high - low)))
     ax.set_xlabel("training step")
@@ -62,15 +73,24 @@ def _window(curves: pd.DataFrame) -> tuple[float, float]:
     return padded(low, high, 0.04)
 
 
-def _name_ends(ax: Axes, ends: Mapping[str, float], colours: Mapping[str, str], x: float) -> None:
-    """Write each name beside the end of its curve, moved apart where they would touch."""
+def _name_ends(
+    ax: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str], x: float
+) -> None:
+    """Write each name beside the end of its curve, moved apart where they would touch.
+
+    A curve that ends early is marked where it does, and a dotted line leads on to its name.
+    """
     low, high = ax.get_ylim()
     gap = (high - low) * 10.5 / max(_height(ax), 1.0)
-    labels = sorted(ends, key=lambda label: ends[label])
-    places = spread([ends[label] for label in labels], gap=gap, low=low, high=high)
+    labels = sorted(ends, key=lambda label: ends[label][1])
+    places = spread([ends[label][1] for label in labels], gap=gap, low=low, high=high)
     right = x or 1.0  # where there is only the evaluation before the first step
     for label, place in zip(labels, places, strict=True):
-        ends_at = min(max(ends[label], low), high)
+        step, value = ends[label]
+        ends_at = min(max(value, low), high)
+        if step < x:
+            ax.plot([step, right], [ends_at] * 2, ":", color=colours[label], linewidth=0.9)
+            ax.plot(step, ends_at, "o", color=colours[label], ms=3.5)
         link = [right, 1.035 * right]
         ax.plot(link, [ends_at, place], color=colours[label], linewidth=0.7, clip_on=False)
         ax.text(1.045 * right, place, short(label), color=colours[label], va="center", fontsize=8)

@@ -2,6 +2,7 @@
 
 from report.document import Section, Table, Text
 from report.numbers import counted, listed
+from report.sequential_words import sequential_methods
 from report.tables import Results
 
 SOURCES = """\
@@ -13,6 +14,10 @@ Learning rates. Where a study tunes, every cell tries the same number of rates a
 with the best mean validation loss over the tuning seeds, a diverged trial being worst; the \
 comparison is then made on fresh seeds only. A best rate at the edge of the grid is flagged. \
 (Choi et al. 2019: a ranking of optimizers is one of tuning protocols.)
+What tuning bought is the expected best of b rates drawn with replacement, the sum over i of \
+v_(i) [(i/B)^b − ((i−1)/B)^b] (Dodge et al. 2019). An optimizer that contains another (momentum \
+and Nesterov contain SGD, Adam contains momentum, AdamW Adam) and yet is worse beyond its \
+interval is named: its settings were measured, not its rule.
 Test data are read once, at the last step, or with early stopping at the best validation step.
 Intervals of means and of paired differences are Student t over seeds; a percentile bootstrap of \
 five seeds would cover 82 to 85% where it says 95%.
@@ -37,6 +42,15 @@ Crossed studies are decomposed with the seed as block; shares of variance are co
 (SS − df MS error) / total, and reported for factors, not as contrasts of a hundred cells. A grid \
 that allows no such decomposition is reported cell by cell; of more than 30 contrasts those that \
 depart from the baseline in one factor are shown, and the best cell, all of them being one family.
+Across tasks, scores are normalised, (y − chance) / (reference − chance), with an accuracy or an \
+R² of 1 as the reference, whatever was reached; the interquartile mean of at least 30 of them \
+has a bootstrap interval, seeds resampled within each task (Agarwal et al. 2021). Ranks over \
+tasks, their agreement (Friedman in the form of Iman and Davenport) and Nemenyi's critical \
+difference are shown and decide nothing: their n is the number of tasks, which a study chooses. \
+In a race to a target a trial that never arrives has taken infinitely long, and beyond four \
+times the fastest nothing counts (AlgoPerf).
+A claim about cost is judged by the median ratio of seconds in the same round and its interval, \
+and only beyond what the machine differs from itself.
 Times are medians with order-statistic intervals; ratios are medians over samples paired by \
 round. An A/A pair, the same workload timed twice, gives the noise floor of the machine.
 """
@@ -47,7 +61,7 @@ def methods_section(results: Results) -> Section:
     return Section(
         anchor="methods",
         title="Methods",
-        blocks=(Text(paragraphs=tuple(SOURCES.splitlines())),),
+        blocks=(Text(paragraphs=(*SOURCES.splitlines(), *sequential_methods(results))),),
     )
 
 

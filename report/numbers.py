@@ -32,6 +32,8 @@ class Scale:
 
 def scale_of(response: str) -> Scale:
     """The scale of a column of trials.csv or curves.csv, for instance `test_accuracy`."""
+    if response in MEASURES:
+        return _scale_of_measure(response)
     part, _, kind = response.partition("_")
     words = {"val": "validation", "train": "training"}
     name = f"{words.get(part, part)} {'R²' if kind == 'r2' else kind.replace('_', ' ')}".strip()
@@ -47,6 +49,34 @@ def scale_of(response: str) -> Scale:
         0.05,
         1.0 if kind == "r2" else math.inf,
     )
+
+
+def _scale_of_measure(response: str) -> Scale:
+    """Of what is measured of a trained network besides its losses and scores."""
+    name, kind, most, higher = MEASURES[response]
+    if kind == "share":
+        return Scale(name, "%", "percentage points", 100.0, 2, higher, 2.0, 100.0)
+    unit = "powers of ten" if kind == "power" else ""
+    return Scale(name, "", unit, 1.0, most, higher, 0.05, math.inf)
+
+
+MEASURES = {  # name, kind, most decimals, and whether more of it is better
+    "sparsity": ("share of weights near zero", "share", 2, True),
+    "dead_units": ("share of dead units", "share", 2, False),
+    "saturation": ("share of saturated activations", "share", 2, False),
+    "gap": ("gap between training and test", "number", 4, False),
+    "penalised_loss": ("training loss with penalty", "number", 4, False),
+    "curve_area": ("mean loss along the learning curve", "number", 4, False),
+    "curve_noise": ("unevenness of the learning curve", "number", 4, False),
+    "first_gradient": ("log10 gradient of the first layer", "power", 3, True),
+    "last_gradient": ("log10 gradient of the last layer", "power", 3, True),
+    "weight_norm": ("norm of the weights", "number", 3, False),
+    "linear_regions": ("number of linear regions along a line", "number", 2, True),
+    "parameter_error": ("largest error of a coefficient", "number", 5, False),
+    "bias": ("squared bias", "number", 6, False),
+    "variance": ("variance between seeds", "number", 6, False),
+    "running_loss": ("running training loss", "number", 4, False),
+}
 
 
 # Numbers

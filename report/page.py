@@ -1,26 +1,30 @@
 """The report as one HTML page that loads nothing, and the one write of everything."""
 
-import base64
-import hashlib
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import BaseLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from report.document import Picture, Report, numbers_of, pictures_of
+from report.anchors import slugs
+from report.document import Picture, Report, Table, numbers_of, pictures_of
 from report.escaping import visible
+from report.interactive import packed
 from report.markdown import render_markdown
 from report.palette import THEME
+from report.scripts import chart_script, own_script, policy
+from report.vectors import compact
 
 
 def render_html(report: Report) -> str:
-    """The whole page: one file, under a policy that lets it load nothing and run no script."""
+    """The whole page: one file, under a policy that lets it load nothing and run our scripts."""
     style = _themed(_template("style.css"))
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'"
+    data, numbers = _data_of(report), numbers_of(report)
+    scripts = [chart_script()] if "explore" in data else []
+    scripts.append(own_script())
     environment = Environment(
         loader=BaseLoader(),
         autoescape=True,
@@ -30,13 +34,42 @@ def render_html(report: Report) -> str:
         lstrip_blocks=True,
     )
     return environment.from_string(_template("index.html")).render(
-        report=report, numbers=numbers_of(report), style=Markup(style), policy=policy, svg=_svg
+        report=report,
+        numbers=numbers,
+        style=Markup(style),
+        scripts=[Markup(script) for script in scripts],
+        policy=policy([style], scripts),
+        data={name: Markup(text) for name, text in data.items()},
+        svg=_svg(numbers),
+        inline=Markup,
+        table_id=_table_ids(),
     )
 
 
-def _svg(picture: Picture) -> Markup:
+def _data_of(report: Report) -> dict[str, str]:
+    """The packed data of each interactive part that the page has."""
+    parts: dict[str, str] = {}
+    if report.interactive and report.interactive.playground.get("walls"):
+        parts["playground"] = packed(report.interactive.playground)
+    if report.interactive and report.interactive.explore.get("studies") and chart_script():
+        parts["explore"] = packed(report.interactive.explore)
+    return parts
+
+
+def _table_ids() -> Callable[[Table], str]:
+    """What links to a table point at, in the order in which they are asked for: `table-...`."""
+    captions: list[str] = []
+
+    def table_id(table: Table) -> str:
+        captions.append(table.caption)
+        return f"table-{slugs(captions)[-1]}"
+
+    return table_id
+
+
+def _svg(numbers: Mapping[str, int]) -> Callable[[Picture], Markup]:
     """A drawing as it stands in the page; its text was escaped when the SVG was written."""
-    return Markup(picture.drawing.svg)
+    return lambda picture: Markup(compact(picture.drawing.svg, f"v{numbers[picture.name]}"))
 
 
 def _visible_or_markup(value: object) -> object:

@@ -15,7 +15,7 @@ from report import estimates
 from report.cells import NamingError, row_of
 from report.estimates import Estimate
 from report.grids import grid_of
-from report.schema import NUMBER, TRIALS, is_number
+from report.schema import CURVES, NUMBER, TRIALS, is_number
 from report.tables import StudyResults
 
 WITHIN: Final = "within"
@@ -56,8 +56,11 @@ def _known(results: StudyResults, entry: Mapping[str, Any]) -> Known:
     values, cell = _published_values(entry), entry.get("cell", {})
     if task not in tasks:
         return replace(known, reason=f"unknown task {task!r}")
-    if TRIALS.get(response) != NUMBER:
+    along = "step" in entry or "last" in entry
+    if (CURVES if along else TRIALS).get(response) != NUMBER:
         return replace(known, reason=f"unknown response {response!r}")
+    if along:
+        results = _read_off_curves(results, entry, response)
     if not values or not isinstance(cell, Mapping):
         return replace(known, reason="it needs values, a list of numbers, and a cell")
     grid = grid_of(results, task, response)
@@ -83,6 +86,23 @@ def _known(results: StudyResults, entry: Mapping[str, Any]) -> Known:
     finished = known.diverged < measured.n  # else nothing was measured, only scored as the worst
     agrees = finished and abs(measured.value - mean(values)) <= allowed
     return replace(known, tolerance=allowed, verdict=WITHIN if agrees else OUTSIDE)
+
+
+def _read_off_curves(
+    results: StudyResults, entry: Mapping[str, Any], response: str
+) -> StudyResults:
+    """The results with a response read off the learning curves.
+
+    At the evaluation after `step` steps, or the mean over the `last` evaluations.
+    """
+    curves = results.curves
+    if "step" in entry:
+        rows = curves[curves["step"] == entry["step"]]
+    else:
+        rows = curves.groupby("trial", observed=True).tail(int(entry["last"]))
+    values = rows.groupby("trial", observed=True)[response].mean()
+    read = results.trials["trial"].astype(str).map(values.rename(index=str)).astype(float)
+    return replace(results, trials=results.trials.assign(**{response: read}))
 
 
 def tolerance(published: tuple[float, ...], spread: float, n: int) -> float:

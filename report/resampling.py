@@ -14,6 +14,7 @@ from report.estimates import Estimate, Floats, interval_name
 
 EXACT_UP_TO: Final = 16  # seeds for which all 2^n sign flips are enumerated
 DRAWS: Final = 9_999  # sign flips drawn for more seeds than that
+MOST_SUMS: Final = 4_000_000  # of flips held at once, 32 MB
 POOLED_FOR_BOOTSTRAP: Final = 30  # fewer scores get no bootstrap interval: it would be too short
 
 
@@ -30,24 +31,31 @@ def sign_flip_p(differences: Floats, *, rng: np.random.Generator) -> Floats:
     """
     table = np.asarray(differences, float)
     rows = table.reshape(int(np.prod(table.shape[:-1])), table.shape[-1])
-    signs: dict[int, Floats] = {}
+    there = ~np.isnan(rows)
+    counts = np.where(np.isinf(rows).any(axis=1), 0, there.sum(axis=1))
     result = np.full(len(rows), np.nan)
-    for index, row in enumerate(rows):
-        values = row[~np.isnan(row)]
-        n = len(values)
-        if n >= 2 and np.isfinite(values).all():
-            if n not in signs:
-                signs[n] = _all_signs(n) if n <= EXACT_UP_TO else _drawn_signs(n, rng)
-            result[index] = _flip_share(values, signs[n])
+    for n in np.unique(counts[counts >= 2]).tolist():
+        signs = _all_signs(n) if n <= EXACT_UP_TO else _drawn_signs(n, rng)
+        own = np.flatnonzero(counts == n)
+        block = max(1, MOST_SUMS // len(signs))  # rows at a time, so that memory is bounded
+        for some in (own[i : i + block] for i in range(0, len(own), block)):
+            result[some] = _flip_shares(rows[some][there[some]].reshape(-1, n), signs)
     return result.reshape(table.shape[:-1])[()]
 
 
-def _flip_share(values: Floats, signs: Floats) -> float:
-    """Share of the flips whose sum is as far from zero as the one observed, ties included."""
-    scaled = values / max(np.abs(values).max(), np.finfo(float).tiny)  # a sum cannot overflow
-    reached = np.abs(signs @ scaled) >= abs(scaled.sum()) - 1e-12 * len(values)
-    exact = len(values) <= EXACT_UP_TO
-    return float(reached.mean() if exact else (reached.sum() + 1) / (DRAWS + 1))
+def _flip_shares(values: Floats, signs: Floats) -> Floats:
+    """Share of the flips whose sum is as far from zero as the one observed, ties included.
+
+    Args:
+        values: (rows, n).
+        signs: (flips, n).
+    """
+    n = values.shape[1]
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    scaled = values / np.maximum(largest, np.finfo(float).tiny)  # a sum cannot overflow
+    reached = np.abs(signs @ scaled.T) >= np.abs(scaled.sum(axis=1)) - 1e-12 * n  # (flips, rows)
+    count = np.asarray(reached.sum(axis=0), float)
+    return count / len(signs) if n <= EXACT_UP_TO else (count + 1) / (DRAWS + 1)
 
 
 @cache

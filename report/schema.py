@@ -30,17 +30,26 @@ _RESPONSES = [f"{part}_{of}" for of in ("loss", "accuracy", "r2") for part in ("
 _TEST_RESPONSES = [
     f"{part}_{of}" for of in ("loss", "accuracy", "r2") for part in ("train", "val", "test")
 ]
+MEASURES: Final = (
+    *("penalised_loss", "gap", "curve_area", "curve_noise", "first_gradient", "last_gradient"),
+    *("dead_units", "saturation", "weight_norm", "linear_regions", "parameter_error"),
+)
+# Columns that later versions added: a file of before is read as if they were empty.
+ADDED: Final = frozenset((*MEASURES, "running_loss"))
+DERIVED: Final = ("bias", "variance")  # of the probes in pictures.csv, see `decomposition`
 TRIALS: Final = _columns(
     (TEXT, ("trial", "study", "task", "stage")),
     (WHOLE, ("seed",)),
     (TEXT, FACTORS),
     (NUMBER, ("learning_rate",)),
     (TEXT, ("status",)),
-    (NUMBER, (*_TEST_RESPONSES, "best_step", "steps", "parameters", "sparsity")),
+    (NUMBER, (*_TEST_RESPONSES, "best_step", "steps", "parameters", "sparsity", *MEASURES)),
     (TEXT, ("stack",)),
 )
 CURVES: Final = _columns(
-    (TEXT, ("trial",)), (WHOLE, ("step",)), (NUMBER, ("epoch", *_RESPONSES, "gradient_norm"))
+    (TEXT, ("trial",)),
+    (WHOLE, ("step",)),
+    (NUMBER, ("epoch", *_RESPONSES, "gradient_norm", "running_loss")),
 )
 PICTURES: Final = _columns(
     (TEXT, ("trial", "kind")),

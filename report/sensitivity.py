@@ -71,7 +71,7 @@ def plot_rate_sensitivity(
             width=0.6,
         )
         _curve(ax, panel, rates[rates["label"] == label].sort_values("learning_rate"), colour)
-        room = int((panel.width + GAP_X) / 0.072)
+        room = int((panel.width + GAP_X) / 0.08)  # bold letters of 7.5 points, the wide ones
         ax.text(
             panel.x, panel.y + panel.height + 0.08, short(label, room), weight="bold",
             fontsize=7.5, color=colour,

@@ -2,19 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 
+from report.across_section import across_topic
 from report.anchors import slugs
 from report.axes import HALF, WIDE
 from report.cautions import edges, rates_caution
 from report.cell_tables import cell_table, contrast_table
 from report.contrast_pictures import forest, forest_height
 from report.document import Answer, Block, Details, Figures, Finding, Picture, Section, Text
+from report.factor_tables import factor_details
 from report.failures import failure_table
 from report.grid_pictures import heat_map
 from report.leads import ranking_of
+from report.learning_tables import learning_details
 from report.rankings import ranking_sentence
+from report.sequential_words import sequential_note
 from report.study_findings import study_findings
 from report.tables import StudyResults
 from report.training_pictures import learning_curves, rate_sensitivity
+from report.tuning_section import tuning_topic
 from report.views import TaskView, study_colours, view_of
 from report.wall_pictures import wall
 
@@ -29,9 +34,17 @@ def study_section(results: StudyResults, slug: str) -> tuple[Section, list[Findi
         title=str(results.study["name"]),
         question=str(results.study["question"]),
         blocks=study_blocks(results, views, [ranking_sentence(r) for r in rankings]),
-        topics=tuple(topic(view, colours) for view in views),
+        topics=(*(topic(view, colours) for view in views), *study_topics(views, colours, slug)),
     )
     return section, study_findings(results, views, rankings)
+
+
+def study_topics(
+    views: Sequence[TaskView], colours: Mapping[str, str], slug: str
+) -> tuple[Section, ...]:
+    """What stands after the tasks: what they say together, and what tuning bought."""
+    found = (across_topic(views, colours, slug), tuning_topic(views, colours, slug))
+    return tuple(section for section in found if section is not None)
 
 
 def views_of(results: StudyResults, slug: str) -> list[TaskView]:
@@ -48,7 +61,8 @@ def study_blocks(
 ) -> tuple[Block, ...]:
     """The short answer and, where a reader would be misled without them, warnings."""
     said = [*sentences] or ["No final trial has a response yet, so there is no answer."]
-    warned = tuple(text for text in (rates_caution(results), edges(views)) if text)
+    cautions = (rates_caution(results), sequential_note(results, views), edges(views))
+    warned = tuple(text for text in cautions if text)
     failed = failure_table(results)
     return (
         Answer(sentences=tuple(said)),
@@ -63,8 +77,15 @@ def topic(view: TaskView, colours: Mapping[str, str], *, first: str = "") -> Sec
     blocks.append(cell_table(view))
     if len(view.contrasts):
         blocks.append(Details(summary="Contrasts in numbers", blocks=(contrast_table(view),)))
+    blocks += detail_blocks(view)
     blocks.append(Figures(pictures=task_pictures(view, colours)))
     return Section(anchor=view.slug, title=task_title(view), blocks=tuple(blocks))
+
+
+def detail_blocks(view: TaskView) -> list[Block]:
+    """Tables that open on request: effects of factors, and how cells learned."""
+    learned = learning_details(view)
+    return [*factor_details(view), *([learned] if learned else [])]
 
 
 def task_title(view: TaskView) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from report.decomposition import with_decomposition
 from report.files import existing, read_json, read_table
 from report.reasons import read_reasons
 from report.schema import (
@@ -45,6 +46,8 @@ class StudyResults:
     stacks: pd.DataFrame
     folder: Path = Path()  # that they were read from
     reasons: Mapping[str, str] = field(default_factory=dict)  # why trials failed, by trial
+    timings: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TIMINGS)))
+    timing_notes: Mapping[str, Any] = field(default_factory=dict)  # timings.json, if there
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +85,7 @@ def read_results(folder: Path) -> Results:
         raise TableError(
             f"{folder}: two folders hold a study named {doubled[0]!r}; keep one of them"
         )
+    studies = [replace(one, timings=timings, timing_notes=timing_notes) for one in studies]
     ordered = tuple(sorted(studies, key=_study_order))
     return Results(folder, machine, ordered, timings, timing_notes, speedup, speedup_notes)
 
@@ -125,7 +129,13 @@ def _read_study(folder: Path) -> StudyResults:
         raise TableError(
             f"{folder / 'curves.csv'}: a trial has two rows for the same step; {REMEDY}"
         )
-    return replace(results, reasons=read_reasons(folder, results.trials))
+    trials = with_decomposition(results.trials, results.pictures, list(levels_of(study)))
+    return replace(results, trials=trials, reasons=read_reasons(folder, results.trials))
+
+
+def levels_of(study: Mapping[str, Any]) -> Iterable[str]:
+    """The names of a study's factors."""
+    return (factor["name"] for factor in study["factors"])
 
 
 def _check_trials(path: Path, results: StudyResults) -> None:

@@ -87,6 +87,18 @@ def throughput_section(results: Results) -> tuple[Section | None, list[Finding]]
     return section, _findings(levels, names) + found
 
 
+def throughput_findings(results: Results) -> list[Finding]:
+    """What time offers to the findings, from the timings of training alone; nothing is drawn."""
+    found = speedup_section(results.speedup, results.speedup_notes)[1]
+    timings = results.timings[results.timings["mode"].str.contains("train")]
+    if timings.empty:
+        return found
+    quiet = is_quiet(results.timing_notes)
+    speeds = relative_times(timings, asked_levels(results), is_quiet=quiet)
+    levels = speeds[(speeds["kind"] == LEVEL) & ~speeds["mode"].isin(WHOLE_PASSES)]
+    return _findings(levels, dict.fromkeys(groups_of(levels), "")) + found
+
+
 def asked_levels(results: Results) -> dict[str, set[tuple[str, str]]] | None:
     """Every level that some study varies, by task; None where there is no study."""
     if not results.studies:

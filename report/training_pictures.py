@@ -33,7 +33,14 @@ def learning_curves(
     colours = {view.brief[label]: c for label, c in colours.items() if label in present}
     drawn = frame.assign(label=frame["label"].map(view.brief))
     figure, ax = sheet(*size)
-    plot_learning_curves(ax, drawn, colours=colours, response=scale.axis, ceiling=scale.ceiling)
+    plot_learning_curves(
+        ax,
+        drawn,
+        colours=colours,
+        response=scale.axis,
+        ceiling=scale.ceiling,
+        partial={view.brief[label] for label in view.partial},
+    )
     grey = sum(colour == CONTEXT for colour in colours.values())
     told = (
         f"Mean {scale.name} of the final trials at each evaluation; bands are 95% t intervals, "
@@ -51,6 +58,7 @@ def learning_curves(
             "The vertical axis is fitted to where the curves end."
             + (f" Grey: {counted(grey, 'cell')} more, for context." if grey else "")
             + view.brief_words
+            + view.partial_words
         ),
         wide=size[0] == WIDE,
     )

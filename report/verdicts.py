@@ -41,26 +41,29 @@ def advantages(scores: Floats, weights: Floats) -> Floats:
     return estimates.differences(above, below)
 
 
-def decide(values: Floats, margin: float, *, is_equality: bool = False, m: int = 1) -> Decision:
-    """The verdict on advantages of shape (S,), at 1 - alpha/m.
+def decide(
+    values: Floats, margin: float, *, is_equality: bool = False, m: int = 1, share: float = 1.0
+) -> Decision:
+    """The verdict on advantages of shape (S,), at 1 - alpha/m; with a share of alpha, that share.
 
     Supported when the interval lies above the margin, contradicted when below; an equality is
     supported inside ±margin and contradicted outside. Where all seeds agree to the last bit, t
     knows nothing of chance, so it takes enough of them for the sign-flip floor 2/2^n, and the
     value itself is held against the margin.
     """
-    estimate = estimates.mean_estimate(values, confidence=1 - ALPHA / m)
+    level = ALPHA * share / m
+    estimate = estimates.mean_estimate(values, confidence=1 - level)
     if estimate.n < 2:
         return Decision(
             verdict=UNTESTED,
             reason=f"{counted(estimate.n, 'seed')} with a score in every cell; two are needed",
         )
     floor = sign_flip_floor(estimate.n)
-    if estimate.is_constant and floor > ALPHA / m:
+    if estimate.is_constant and floor > level:
         return Decision(
             verdict=UNRESOLVED,
             estimate=estimate,
-            seeds_needed=1 + np.ceil(np.log2(m / ALPHA)),
+            seeds_needed=1 + np.ceil(np.log2(m / (ALPHA * share))),
             reason=f"so few may by chance: sign flips of {estimate.n} seeds reach no p below "
             f"{floor:.3g}",
         )
@@ -75,7 +78,7 @@ def decide(values: Floats, margin: float, *, is_equality: bool = False, m: int =
         return Decision(verdict=UNRESOLVED, estimate=estimate, seeds_needed=inf)
     distance, wanted = _distance(estimate.value, margin, is_equality=is_equality)
     deviation = float(estimates.moments(values)[2])
-    needed = float(power.seeds_needed(distance, deviation, ALPHA / m, wanted))
+    needed = float(power.seeds_needed(distance, deviation, level, wanted))
     return Decision(verdict=UNRESOLVED, estimate=estimate, seeds_needed=needed)
 
 

@@ -88,6 +88,17 @@ class TaskView:
         return f" Names say what differs from the baseline, {self.baseline}."
 
     @property
+    def partial(self) -> frozenset[str]:
+        """Labels of the cells of which a final trial failed or is missing."""
+        lacking = self.cells[["failed", "missing"]].sum(axis=1) > 0
+        return frozenset(str(label) for label in self.cells.loc[lacking, "label"])
+
+    @property
+    def partial_words(self) -> str:
+        """What faint marks mean, for a caption; nothing where every cell is complete."""
+        return " Faint: cells of which a trial failed or is missing." if self.partial else ""
+
+    @property
     def complete(self) -> bool:
         """Whether every final trial of the task finished or diverged."""
         return not int(self.cells[["failed", "missing"]].to_numpy().sum())

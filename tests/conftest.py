@@ -1,6 +1,7 @@
 """What several test modules share: settled arithmetic, explicit randomness, small stacks."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from ablations import workers
 from ablations.design import TaskSpec, baseline_cell
 from ablations.levels import FACTORS, task_kind
 from ablations.network import plain_network
 from ablations.processor import settle_process
 from ablations.stacking import Member, Stack
+from ablations.training import train
 
 settle_process()  # before any algebra: MKL reads its environment when it is first used
 
@@ -26,6 +29,19 @@ if "ABLATIONS_DATA" not in os.environ and SHARED_DATA.is_dir():
 def generator():
     """Random tensors that are the same in every run of the tests."""
     return torch.Generator().manual_seed(20)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """How often each final trial is trained in this process."""
+    counts = Counter()
+
+    def counting(stack, members, *, device):
+        counts.update(member.name for member in members if stack.stage == "final")
+        return train(stack, members, device=device)
+
+    monkeypatch.setattr(workers, "train", counting)
+    return counts
 
 
 @pytest.fixture

@@ -100,10 +100,10 @@ def test_every_clock_finds_the_call_hot():
 
 
 def test_torch_s_timer_is_asked_for_the_seconds_of_one_iteration():
-    """A sleep of 2 ms takes 2 ms, however many there are."""
+    """A sleep of 20 ms takes 20 ms and a little, however many there are."""
     import time  # noqa: PLC0415
 
-    assert by_torch(lambda: time.sleep(0.002), 5) == pytest.approx(2e-3, rel=0.5)
+    assert by_torch(lambda: time.sleep(0.02), 5) == pytest.approx(2e-2, rel=0.5)
 
 
 def test_the_table_has_a_row_per_workload_and_a_line_per_clock():

@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {"ablations": set(), "benchmarks": {"ablations"}, "report": set()}
 # All that a GPU image has; the peers are imported only where an option asks for them.
 MEASURING = {"torch", "numpy", "pandas", "sklearn", "torchvision", "tqdm", "PIL", "tabulate"} | {
-    "threadpoolctl"  # scikit-learn needs it
+    *("threadpoolctl", "scipy")  # scikit-learn needs them
 }
-PEERS = {"joblib", "jax"}
+PEERS = {"joblib", "jax", "safetensors"}
 WITHOUT_TORCH = ("levels", "design", "studyfile", "__main__")
 
 

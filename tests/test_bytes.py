@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ablations.design import objection
+from ablations.layout import EXAMPLES
 from ablations.levels import (
     ACTIVATIONS,
     CLASSIFICATION_LOSSES,
@@ -24,7 +25,7 @@ from ablations.levels import (
     REGULARISERS,
 )
 from ablations.streams import Streams
-from ablations.training import EXAMPLES, train
+from ablations.training import train
 
 SEEDS = range(8)
 RATES = tuple(0.001 * 2**k for k in range(8))  # 8 seeds at 8 rates: 64 trials

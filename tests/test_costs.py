@@ -36,7 +36,7 @@ def test_the_work_of_a_small_stack_by_hand():
             "row": 6,
             "input": (trained + evaluated) * 2e-6,
             "update": 4 * 2,
-            "parameter": 3 * 4 * 3 * multiplied * 1e-6,
+            "parameter": 3 * 4 * 3 * (multiplied + 5 + 3) * 1e-6,
             "layer unit": (3 * trained + evaluated) * units * 1e-6,
             "layer multiplication": (3 * trained + evaluated) * multiplied * 1e-9,
         }

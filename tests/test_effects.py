@@ -16,9 +16,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from report import effects, grids
-from report.curves import learning_curves, rate_sensitivity, steps_to_target
+from report.cell_tables import contrast_table
+from report.curves import (
+    curve_areas,
+    gaps,
+    learning_curves,
+    rate_sensitivity,
+    steps_to_target,
+)
 from report.factors import (
     UnbalancedError,
     anova,
@@ -29,6 +37,8 @@ from report.factors import (
 )
 from report.schema import CURVES, FACTORS, PICTURES, POINTS, STACKS, TRIALS
 from report.tables import StudyResults
+from report.tuning import best_of_rates, inclusions
+from report.views import view_of
 
 TWO = {"activation": ("relu", "tanh"), "depth": ("2", "1", "4")}
 ONE = {"activation": ("relu", "identity", "tanh")}
@@ -40,6 +50,10 @@ FRAMES = [
     rate_sensitivity,
     lambda results, task: learning_curves(results, task, "val_loss"),
     lambda results, task: steps_to_target(results, task, 0.8),
+    curve_areas,
+    gaps,
+    best_of_rates,
+    inclusions,
 ]
 BALANCED = [
     main_effects,
@@ -778,3 +792,27 @@ def test_main_effects_of_a_null_grid_are_wrong_in_at_most_one_of_twenty():
         for _ in range(4_000)
     ]
     assert np.isin(np.array(words), ["raises", "lowers"]).any(axis=1).mean() <= 0.06
+
+
+# The share of seeds on which a cell wins (S8)
+
+
+def test_the_share_of_seeds_above_the_baseline_is_simultaneous(rng):
+    """Three cells, so m = 2: Wilson at 97.5%, as statsmodels has it; ties are one half."""
+    scores = np.array([[0.5] * 8, [0.6] * 6 + [0.5, 0.4], rng.normal(size=8)])
+    row = effects.contrasts(study(scores, ONE), "spiral").iloc[0]
+    low, high = proportion_confint(6.5, 8, alpha=0.025, method="wilson")
+    assert row["above"] == 6.5 / 8
+    np.testing.assert_allclose([row["above_low"], row["above_high"]], [low, high], rtol=1e-10)
+
+
+@pytest.mark.parametrize(("response", "text"), [("accuracy", "100 (65 to 100)"), ("loss", "0 (0")])
+def test_better_on_means_lower_for_a_loss(response, text):
+    """Seven of seven seeds above the baseline are seven on which a loss is worse."""
+    scores = np.array([[0.5] * 7, np.linspace(0.6, 0.9, 7)])
+    results = study(scores, {"activation": ("relu", "tanh")}, response=f"test_{response}")
+    view = view_of(results, results.study["tasks"][0], "x")
+    table = contrast_table(view)
+    shown = table.rows[0][table.header.index("better on, %")]
+    assert shown.startswith(text)
+    assert shown.endswith(", better") == (response == "accuracy")

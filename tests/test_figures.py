@@ -133,6 +133,51 @@ def test_learning_curves_name_what_is_coloured_and_only_that():
     assert colours["level 0"] == INK
 
 
+def test_a_curve_that_ends_early_is_marked_there_and_led_to_its_name():
+    figure, ax = sheet()
+    frame = curves(["a", "b"])
+    frame = frame[(frame["label"] == "a") | (frame["step"] < 100)]  # b ends at step 50
+    learning.plot_learning_curves(ax, frame, colours={"a": INK, "b": SERIES[0]}, response="%")
+    (dotted,) = (line for line in ax.lines if line.get_linestyle() == ":")
+    assert list(dotted.get_xdata()) == [50, 100]
+    assert sorted(t for t in drawn_text(figure) if t in "ab") == ["a", "b"]
+
+
+def test_what_lacks_trials_is_drawn_faint():
+    _, ax = sheet()
+    frame = contrasts().assign(partial=[False, True, False])
+    forests.plot_contrasts(ax, frame, unit="points", baseline="relu")
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [(line.get_alpha() or 1) < 1 for line in dots] == [False, True, False]  # gelu
+    _, ax = sheet()
+    shown = {"a": INK, "b": SERIES[0]}
+    learning.plot_learning_curves(
+        ax, curves(["a", "b"]), colours=shown, response="%", partial={"b"}
+    )
+    drawn = [line for line in ax.lines if len(line.get_xdata()) == 3]
+    assert {line.get_linestyle(): to_hex(line.get_color()) for line in drawn} == {
+        "-": INK,
+        "--": SERIES[0],
+    }
+    _, ax = sheet()
+    cells = pd.DataFrame({"row": "1", "column": ["4", "8"], "value": [1.0, 2.0], "text": ""})
+    heat_maps.plot_heat_map(
+        ax, cells.assign(span=1, partial=[True, False]), row="depth", column="width"
+    )
+    assert [patch.get_alpha() < 1 for patch in ax.patches] == [True, False]
+
+
+def test_names_of_groups_of_levels_never_touch():
+    figure, ax = sheet()
+    names = ["activation", "optimizer", "width", "regularisation", "norm"]
+    frame = pd.DataFrame({"factor": np.repeat(names, 2), "level": ["a", "b"] * 5, "value": 1.0})
+    factorial.plot_main_effects(ax, frame.assign(low=0.9, high=1.1), response="accuracy (%)")
+    figure.draw_without_rendering()
+    boxes = [t.get_window_extent() for t in ax.texts if t.get_text() in names]
+    assert len(boxes) == 5
+    assert not any(a.overlaps(b) for a, b in pairwise(sorted(boxes, key=lambda box: box.x0)))
+
+
 def test_names_of_curves_never_overlap_and_stay_inside_the_figure():
     figure, ax = sheet()
     labels = [f"level {i} of many" for i in range(9)]

@@ -81,6 +81,18 @@ def test_one_against_rest_is_torchs_on_one_hot_targets(generator, loss, oracle, 
     )
 
 
+@SMOOTHINGS
+def test_the_quadratic_cost_is_half_the_squared_error_of_sigmoids(generator, regularisation):
+    amount = 0.2 if regularisation == SMOOTHING else 0.0
+    cell = cell_of("spiral", loss="quadratic", regularisation=regularisation)
+
+    def by_hand(outputs, targets):
+        differences = torch.sigmoid(outputs) - one_hot(targets.tolist(), amount)
+        return 0.5 * F.mse_loss(differences, torch.zeros_like(differences), reduction="sum") / N
+
+    assert_trials_lose(cell, *drawn_classes(generator), by_hand)
+
+
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize(
     ("loss", "oracle"),
@@ -99,7 +111,7 @@ def test_regression_losses_are_torchs(generator, loss, oracle, outputs):
 
 
 @pytest.mark.parametrize("regularisation", ["none", SMOOTHING], ids=["plain", "smooth"])
-@pytest.mark.parametrize("loss", ["cross_entropy", "nll", "bce", "mse"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "nll", "bce", "mse", "quadratic"])
 def test_the_plain_loss_of_classes_is_the_stacked_one(generator, loss, regularisation):
     cell = cell_of("spiral", loss=loss, regularisation=regularisation)
     assert_trials_lose(cell, *drawn_classes(generator), plain_loss(cell))
@@ -111,7 +123,7 @@ def test_the_plain_loss_of_numbers_is_the_stacked_one(generator, loss):
     assert_trials_lose(cell, *drawn_numbers(generator), plain_loss(cell))
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "bce", "mse"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "bce", "mse", "quadratic"])
 def test_the_reported_loss_is_never_smoothed(generator, loss):
     outputs, targets = drawn_classes(generator)
     smooth = cell_of("spiral", loss=loss, regularisation=SMOOTHING)

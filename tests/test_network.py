@@ -49,14 +49,24 @@ CNNS = [
     {"depth": 2, "width": 3, "network": {"name": "cnn", "kernel": 5}, "activation": "prelu"},
     {"depth": 2, "width": 3, "regularisation": {"name": "dropout", "rate": 0.0}},
 ]
+LISTS = [
+    {"network": {"name": "sequential", "layers": layers}, **levels}
+    for layers, levels in (
+        ("conv 3@3, pool 2, linear 5", {}),
+        ("conv 3@3 pad 2 stride 2, conv 2@2, linear 5", {"norm": "batch"}),
+        ("pool 3, conv 2@1", {"pooling": "average", "activation": "tanh"}),
+        ("linear 4, linear 6", {"norm": "layer"}),
+    )
+]
 NETWORKS = [
     *[(cell_of("spiral", **levels), PLANE) for levels in MLPS],
     *[(cell_of("digits", **{"network": "cnn", **levels}), IMAGE) for levels in CNNS],
+    *[(cell_of("digits", **levels), IMAGE) for levels in LISTS],
 ]
 networks = pytest.mark.parametrize(
     ("cell", "shape"),
     NETWORKS,
-    ids=[",".join(f"{k}={v}" for k, v in levels.items()) for levels in [*MLPS, *CNNS]],
+    ids=[",".join(f"{k}={v}" for k, v in levels.items()) for levels in [*MLPS, *CNNS, *LISTS]],
 )
 MODES = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 

@@ -385,7 +385,9 @@ def test_trials_csv_begins_as_the_design_page_says():
     assert TRIALS[20:] == [
         "learning_rate", "status", "train_loss", "val_loss", "test_loss", "train_accuracy",
         "val_accuracy", "test_accuracy", "train_r2", "val_r2", "test_r2", "best_step", "steps",
-        "parameters", "sparsity", "stack",
+        "parameters", "sparsity", "penalised_loss", "gap", "curve_area", "curve_noise",
+        "first_gradient", "last_gradient", "dead_units", "saturation", "weight_norm",
+        "linear_regions", "parameter_error", "stack",
     ]  # fmt: skip
 
 
@@ -548,7 +550,7 @@ UNCHANGED = {
             }
         ]
     },
-    "published": {"published": [{"id": "R1"}]},
+    "published": {"published": [{"id": "R1", "values": [0.5]}]},
     "response": {"study.response": {"spiral": "test_loss"}},
     "order of levels": {"factors.activation": ["tanh", "relu"]},
     "another level": {"factors.activation": ["relu", "gelu", "tanh"]},

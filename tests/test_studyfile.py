@@ -582,6 +582,19 @@ BAD = {
         claim(**SIDES, table="curves"),
         "claim 's': table got 'curves'; choose 'trials', the default, or 'timings'",
     ),
+    "claim on a trend of the timings": (
+        claim(trend={"factor": "depth", "direction": "rises"}, table="timings")
+        | {"factors.depth": [1, 2], "fixed.depth": REMOVE},
+        "claim 's': a claim on the timings has no trend; give better and worse",
+    ),
+    "claim that all time is saved": (
+        claim(**SIDES, table="timings", by=1),
+        "claim 's': by got 1; on the timings it is the share of time saved, such as 0.1",
+    ),
+    "claims of one id": (
+        {"claims": [{"statement": s, "id": "C1", **SIDES} for s in ("s", "t")]},
+        "[[claims]] id lists 'C1' twice; each must differ from the others",
+    ),
     "claim that a network beats itself": (
         claim(better={"activation": "relu"}, worse={}),
         "claim 's': better and worse are the same network; name two that are different",
@@ -631,7 +644,7 @@ BAD = {
     "numbers' loss on classes": (
         {"fixed.loss": "huber"},
         "task 'spiral': loss 'huber' is not for classification; choose from cross_entropy, nll, "
-        "bce, mse, or leave the task out",
+        "bce, mse, quadratic, or leave the task out",
     ),
     "convolutions of points": (
         {"fixed.network": "cnn"},
@@ -967,3 +980,83 @@ def test_any_bytes_are_refused_in_words(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DesignError):
         load_study(path)
+
+
+# Published results, networks by their layers, and what is watched
+
+
+PUBLISHED = {"id": "R1", "task": "spiral", "response": "train_loss", "values": [0.5]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": [1.0]}, "unknown [[published]] 'R1' key 'value'; did you mean 'values'?"),
+        ({"task": "spirals"}, "[[published]] 'R1': unknown task 'spirals'; did you mean 'spiral'?"),
+        ({"values": []}, "[[published]] 'R1' values got []; give the published numbers"),
+        ({"values": ["x"]}, "[[published]] 'R1' values got ['x']; give the published numbers"),
+        ({"response": "train_los"}, "unknown response 'train_los'; did you mean 'train_loss'?"),
+        ({"response": "running_loss"}, "unknown response 'running_loss'"),
+        ({"response": "gap", "last": 2}, "unknown response 'gap'"),
+        ({"last": 0}, "last must be at least 1, got 0"),
+        ({"cell": {"depht": 1}}, "unknown factor 'depht'"),
+        ({"cell": {"activation": "rleu"}}, "'rleu' is not a level of activation"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_published_result_that_cannot_be_held_against_anything_is_refused(
+    tmp_path, change, message
+):
+    path = write_study(tmp_path, {"published": [PUBLISHED | change]})
+    with pytest.raises(DesignError) as error:
+        load_study(path)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {**DIGITS, "task.digits.split": "test"},
+            "split 'test' needs a data set with a test part of its own",
+        ),
+        (
+            {"task.spiral.split": "test"},
+            "split 'test' needs a data set with a test part of its own",
+        ),
+        (
+            {**DIGITS, "study.tasks": ["mnist"], "task.mnist.split": "test"},
+            "split = 'test' leaves no validation data to tune the learning rate on",
+        ),
+        (
+            {"fixed.network": {"name": "sequential", "layers": "conv 3@3"}},
+            "needs images",
+        ),
+        (
+            {
+                **DIGITS,
+                "fixed.network": {"name": "sequential", "layers": "conv 3@9"},
+            },
+            "leaves nothing of 8 x 8 pixels",
+        ),
+        (
+            {"fixed.network": {"name": "sequential", "layers": "liner 3"}},
+            "network layer 'liner 3' is not known",
+        ),
+        (
+            {
+                **DIGITS,
+                "fixed.network": "cnn",
+                "fixed.regularisation": "auxiliary_loss",
+            },
+            "'auxiliary_loss' is for network 'mlp', not 'cnn'",
+        ),
+        ({"fixed.running_loss": 1}, "[fixed] running_loss needs true or false, got 1"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_trained_or_watched_is_refused(tmp_path, change, message):
+    path = write_study(tmp_path, change)
+    with pytest.raises(DesignError) as error:
+        load_study(path)
+    assert message in str(error.value)

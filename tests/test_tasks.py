@@ -646,3 +646,56 @@ def test_the_whole_of_mnist_is_standardised_by_its_training_part():
         x, _ = found.take(found.parts["train"][s : s + 1].expand(2, -1)[:, :20_000])
         assert x[s].double().mean() == pytest.approx(0, abs=0.01)
         assert x[s].double().std() == pytest.approx(1, abs=0.01)
+
+
+# Kinks, outliers, scaling from -1 to 1, and a test part that is watched
+
+
+def test_the_zigzag_is_continuous_and_has_its_teeth_where_they_belong():
+    """A triangle wave: -1 at multiples of 2/3, 1 halfway between, straight lines of slope 6."""
+    settings = dict(task_spec("zigzag", settings={"noise": 0.0}).settings)
+    x, y = GENERATORS["zigzag"](5000, settings, generator=torch.Generator().manual_seed(0))
+    distance = (1.5 * x.double()).remainder(1)
+    expected = 4 * torch.minimum(distance, 1 - distance) - 1
+    torch.testing.assert_close(y.double(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["line", "wave", "zigzag"])
+def test_outliers_lie_five_units_off_in_the_training_part_alone(name):
+    def parts(share):
+        spec = task_spec(name, settings={"outliers": share, "standardise": False})
+        task = load_task(spec, [0], streams=Streams(0, name))
+        return {part: task.targets[rows[0]] for part, rows in task.parts.items()}
+
+    clean, spoilt = parts(0.0), parts(0.2)
+    moved = spoilt["train"] - clean["train"]
+    assert set(moved.round().flatten().tolist()) == {0.0, 5.0}
+    assert 0.1 < (moved > 1).float().mean() < 0.3
+    for part in ("val", "test"):
+        assert torch.equal(clean[part], spoilt[part])
+
+
+@pytest.mark.parametrize("name", ["spiral", "digits", "diabetes"])
+def test_symmetric_inputs_fill_the_range_from_minus_one_to_one(name):
+    spec = task_spec(name, settings={"symmetric": True, "standardise": False})
+    task = load_task(spec, [0, 1], streams=Streams(0, name))
+    for rows in task.parts["train"]:
+        x = task.inputs[rows]
+        dims = [0, *range(2, x.dim())]
+        torch.testing.assert_close(x.amin(dims), torch.full(x.shape[1:2], -1.0))
+        torch.testing.assert_close(x.amax(dims), torch.full(x.shape[1:2], 1.0))
+    assert (task.target_scale == 1).all()
+
+
+def test_a_split_that_watches_the_test_part_trains_on_all_the_rest(tmp_path, monkeypatch):
+    folder = tmp_path / "pictures"
+    for part, count in (("train", 6), ("test", 4)):
+        for label in ("a", "b"):
+            (folder / part / label).mkdir(parents=True)
+            for n in range(count):
+                Image.new("L", (4, 4), 10 * n).save(folder / part / label / f"{n}.png")
+    monkeypatch.setenv("ABLATIONS_DATA", str(tmp_path))
+    spec = task_spec("imagefolder:pictures", split="test", settings={"size": 4})
+    task = load_task(spec, [0, 1], streams=Streams(0, spec.name))
+    assert [task.parts[part].shape[1] for part in ("train", "val", "test")] == [12, 8, 8]
+    assert torch.equal(task.parts["val"], task.parts["test"])

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from conftest import cell_of, flat_parameters, task_spec
 
-from ablations.design import baseline_cell, canonical, cells_of
+from ablations.design import baseline_cell, cells_of
 from ablations.levels import FACTORS, text
 from ablations.network import describe, plain_network
 from ablations.streams import Streams
@@ -19,7 +19,7 @@ from ablations.tasks import load_task
 from benchmarks import ways
 from benchmarks.catalogue import LAYERS, SCALES, Place, workloads_of
 from benchmarks.epochs import minibatches, one_epoch
-from benchmarks.predictions import multiplications, predicted_seconds
+from benchmarks.predictions import predicted_seconds
 from benchmarks.steps import activation, minibatch, optimizer_step, prepare, update_of
 from benchmarks.ways import PLAIN, Way
 from benchmarks.workloads import AGAIN, MODES, computed_cell
@@ -641,13 +641,6 @@ def test_workloads_that_compute_different_things_have_different_identities(plan)
 
 
 # How long they may take
-
-
-def test_multiplications_of_a_network_are_counted_by_hand():
-    mlp = describe(canonical(cell_of(depth=2, width=32)), (2,), 3)
-    assert multiplications(mlp, (2,)) == 2 * 32 + 32 * 32 + 32 * 3
-    cnn = describe(canonical(cell_of("digits", network="cnn", depth=2, width=4)), (1, 8, 8), 10)
-    assert multiplications(cnn, (1, 8, 8)) == 9 * 4 * 64 + 4 * 9 * 4 * 16 + 4 * 4 * 10
 
 
 def test_larger_networks_are_predicted_to_take_longer(plan):

@@ -136,13 +136,18 @@ def load_task(
 
 def _generated(spec: TaskSpec, seeds: Sequence[int], streams: Streams, dtype: torch.dtype) -> Task:
     settings = dict(spec.settings)
+    clean = settings | {"outliers": 0.0}  # what is tested on has none
     draw = GENERATORS[spec.name]
     counts = {"train": int(settings["points"])}
     if spec.split != "none":
         counts["val"] = int(settings["validation_points"])
         counts["test"] = int(settings["test_points"])
     drawn = [
-        draw(count, settings, generator=streams.generator(f"data {part}", seed))
+        draw(
+            count,
+            settings if part == "train" else clean,
+            generator=streams.generator(f"data {part}", seed),
+        )
         for seed in seeds
         for part, count in counts.items()
     ]
@@ -167,6 +172,8 @@ def _split(
     parts = {part: torch.stack([each[k] for each in chosen]) for k, part in enumerate(PARTS)}
     if source.test:
         parts["test"] = torch.arange(rows, len(source.inputs)).expand(len(seeds), -1)
+    if spec.split == "test":
+        parts["val"] = parts["test"]
     task = _unscaled(spec.name, source.classes, source.inputs, source.targets, parts, dtype=dtype)
     if not task.lazy:
         task = _copied(task, len(seeds))
@@ -176,7 +183,7 @@ def _split(
 def _split_rows(
     spec: TaskSpec, rows: int, sizes: tuple[int, int, int], generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if spec.split == "none":
+    if isinstance(spec.split, str):
         return torch.arange(rows), torch.arange(0), torch.arange(0)
     order = torch.randperm(rows, generator=generator)
     train, val, _ = sizes
@@ -228,12 +235,18 @@ def _copied(task: Task, seeds: int) -> Task:
 
 
 def _standardise(spec: TaskSpec, task: Task) -> Task:
-    """Shift and scale by the statistics of each seed's training part, if the study wants it."""
-    if not dict(spec.settings)["standardise"]:
+    """Shift and scale by the statistics of each seed's training part, if the study wants it.
+
+    `standardise` gives inputs and targets mean 0 and deviation 1; with `symmetric`, inputs go
+    from -1 to 1 instead.
+    """
+    settings = dict(spec.settings)
+    if not settings["standardise"] and not settings["symmetric"]:
         return task
+    statistics = _middle if settings["symmetric"] else _moments
     for s, rows in enumerate(task.parts["train"]):
-        task.shift[s], task.scale[s] = _moments(task.inputs[rows], task.shift.dtype)
-        if not task.classes:
+        task.shift[s], task.scale[s] = statistics(task.inputs[rows], task.shift.dtype)
+        if settings["standardise"] and not task.classes:
             shift, scale = _moments(task.targets[rows], task.shift.dtype)
             task.target_shift[s], task.target_scale[s] = shift[0], scale[0]
     if task.lazy:
@@ -256,6 +269,16 @@ def _moments(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     values = x.double()
     scale = values.std(dim=dims, correction=0)
     return values.mean(dim=dims), torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+def _middle(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Middle and half width of the range per feature, or per channel of images."""
+    dims = [0, *range(2, x.dim())]
+    if x.dtype == torch.uint8:
+        x = x.to(dtype) / 255
+    low, high = x.double().amin(dims), x.double().amax(dims)
+    half = (high - low) / 2
+    return (low + high) / 2, torch.where(half > 0, half, torch.ones_like(half))
 
 
 def _move(task: Task, device: torch.device | str) -> Task:

@@ -1,0 +1,97 @@
+"""How the trials of a stack pass through a network: in blocks of trials, in parts of examples.
+
+On a CPU what lies between two layers should stay in the cache, so a pass takes at most
+ELEMENTS numbers; both constants were the fastest of those tried (see `results/reference`).
+On a GPU everything passes at once, as far as its memory allows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ablations.anatomy import Part, Shape
+from ablations.network import VECTOR, Network, StackValues, view_values
+
+EXAMPLES = 512  # at most so many pass through the network at once
+ELEMENTS = 1 << 19  # numbers of one layer that stay in the cache of a CPU
+GPU_ELEMENTS = 1 << 28  # numbers of one layer that any GPU has room for
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some neighbouring trials: views of their values, of their gradient, and room for a part."""
+
+    trials: slice
+    values: StackValues
+    gradient: StackValues
+    part: StackValues
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a stack is cut on its way through the network. It never depends on the number of trials.
+
+    examples  of one part, a multiple of VECTOR
+    trials    of one block
+    one       every trial passes alone, in training and after it
+    spares    copies of the last trial that the stack carries along: see `layout_of`
+    """
+
+    examples: int
+    trials: int
+    one: bool
+    spares: int
+
+
+def layout_of(
+    parts: Sequence[Part],
+    input_shape: Shape,
+    *,
+    step: int,
+    smallest: int,
+    alone: bool,
+    device: torch.device,
+) -> Layout:
+    """The layout of a network's trials.
+
+    On a CPU torch computes the last few elements of a tensor, those that do not fill a
+    vector, by another routine whose exponentials can differ in the last bit. With spare
+    copies at the end these elements never belong to a trial, so that bytes do not depend on
+    M; one copy is enough unless a tensor has fewer than 31 elements per trial. It also keeps
+    M above 1, where reductions take other routines. Where every trial passes alone there is
+    nothing to keep apart.
+
+    Args:
+        parts: of the network.
+        step: examples of a training step.
+        smallest: the fewest examples that are ever computed with at once.
+        alone: whether trials may pass alone in training: not where they share random masks.
+    """
+    room = ELEMENTS if device.type == "cpu" else GPU_ELEMENTS
+    units = max(math.prod(input_shape), *(part.units for part in parts))
+    most = EXAMPLES if device.type == "cpu" else room
+    examples = max(VECTOR, min(most, room // units // VECTOR * VECTOR))
+    one = alone and device.type == "cpu" and units * min(step, examples) > room // 2
+    least = min(part.units for part in parts if part.multiply_adds)
+    return Layout(
+        examples=examples,
+        trials=1 if one else max(1, room // (units * examples)),
+        one=one,
+        spares=0 if one else -(-(VECTOR - 1) // (least * smallest)),
+    )
+
+
+def blocks_of(network: Network, flat: Tensor, buffers: Tensor, layout: Layout) -> list[Block]:
+    """All trials as one block, then in the blocks of the layout; flat (M, P), buffers (M, B)."""
+    gradient, part = torch.zeros_like(flat), torch.zeros_like(flat)
+    cuts = [slice(0, len(flat))]
+    cuts += [slice(k, k + layout.trials) for k in range(0, len(flat), layout.trials)]
+    return [
+        Block(cut, *(view_values(network, x[cut], buffers[cut]) for x in (flat, gradient, part)))
+        for cut in cuts
+    ]
