@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ablations.foreign import Foreign
 from ablations.layers import Convolution, Flatten, Layer, Linear, Pool
 from ablations.network import Network
 from ablations.sequences import convolved
@@ -45,7 +46,7 @@ def parts_of(network: Network, input_shape: Shape) -> Iterator[Part]:
 def shape_after(layer: Layer, shape: Shape) -> Shape:
     """The shape of a layer's outputs; an image of H rows becomes (H - F + 2P) / S + 1 rows."""
     match layer:
-        case Linear():
+        case Linear() | Foreign():
             return (layer.outputs,)
         case Flatten():
             return (math.prod(shape),)
@@ -64,6 +65,8 @@ def _multiply_adds(layer: Layer, shape: Shape) -> int:
             return layer.inputs * layer.outputs
         case Convolution():
             return layer.inputs * layer.kernel**2 * math.prod(shape)
+        case Foreign():
+            return layer.multiply_adds
         case _:
             return 0
 

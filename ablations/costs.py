@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ablations.anatomy import parts_of
 from ablations.design import Cell, TaskSpec, canonical
+from ablations.foreign import Foreign
 from ablations.layers import Convolution
 from ablations.network import describe
 from ablations.pictures import CURVE, GRID
@@ -97,7 +98,10 @@ class _Network:
 
 
 def _network(cell: Cell, shape: tuple[int, ...], outputs: int) -> _Network:
-    parts = list(parts_of(describe(cell, shape, outputs), shape))
+    described = describe(cell, shape, outputs)
+    parts = list(parts_of(described, shape))
+    if described.foreign is not None:
+        return _foreign(described.foreign, parts[0].parameters)
     learned = [part for part in parts if part.multiply_adds]
     hidden = sum(part.units for part in learned[:-1])
     return _Network(
@@ -107,6 +111,19 @@ def _network(cell: Cell, shape: tuple[int, ...], outputs: int) -> _Network:
         units=hidden + outputs,
         multiplied=sum(part.multiply_adds for part in parts),
         images=any(isinstance(part.layer, Convolution) for part in parts),
+    )
+
+
+def _foreign(module: Foreign, parameters: int) -> _Network:
+    """A user's module, as a fully connected network of its size."""
+    hidden = module.units * (module.layers - 1)
+    return _Network(
+        layers=module.layers,
+        parameters=parameters,
+        hidden=hidden,
+        units=hidden + module.outputs,
+        multiplied=module.multiply_adds,
+        images=False,
     )
 
 

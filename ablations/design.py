@@ -73,11 +73,16 @@ class Cell:
     def resolved(self) -> dict[str, Any]:
         """All fifteen levels with every setting spelled out: what a record is keyed by."""
         return {
-            factor: {"name": level.name, **self.settings(factor)}
+            factor: {"name": level.name, **self.settings(factor), **_content(level)}
             if isinstance(level := self.value(factor), Level)
             else level
             for factor in FACTORS
         }
+
+
+def _content(level: Level) -> dict[str, str]:
+    """What a level is besides its settings: the content of the file that it names."""
+    return {} if level.file is None else {"sha256": level.file.sha256}
 
 
 def baseline_cell(task: str, values: Mapping[str, Value]) -> Cell:
@@ -120,7 +125,7 @@ def canonical(cell: Cell) -> Cell:
         changes["regularisation"] = Level("none")  # the norm says it already
     if cell.loss.name == "nll":
         changes["loss"] = Level("cross_entropy")
-    if cell.network.name == "mlp" or (cell.network.name == "cnn" and cell.depth == 0):
+    if cell.network.name in {"mlp", "module"} or (cell.network.name == "cnn" and cell.depth == 0):
         changes["pooling"] = Level("max")
     if cell.depth < 2 or cell.network.name != "mlp":
         changes["residual"] = False
@@ -129,6 +134,8 @@ def canonical(cell: Cell) -> Cell:
         if not any(layer.kind == "pool" for layer in layers_of(cell)):
             changes["pooling"] = Level("max")
         return replace(cell, **changes)
+    if cell.network.name == "module":  # its function says what it is
+        return replace(cell, **changes, depth=DEPTH, width=WIDTH, activation=Level("relu"))
     if cell.depth == 0:
         changes |= {"activation": Level("identity"), "width": 1, "network": Level("mlp")}
         changes["norm"] = Level("none")
@@ -164,6 +171,12 @@ def layers_of(cell: Cell) -> tuple[ListedLayer, ...]:
     return listed_layers(str(cell.settings("network")["layers"]))
 
 
+BUILT_IN = frozenset(  # levels that need layers which are known
+    ("xavier", "kaiming", "normal", "autoencoder", "batch", "layer", "dropout", "batch_norm",
+     "layer_norm", "auxiliary_loss")
+)  # fmt: skip
+
+
 def objection(cell: Cell) -> str | None:
     """Why a cell cannot be trained on its task, with the remedy; None if it can."""
     kind = task_kind(cell.task)
@@ -173,6 +186,13 @@ def objection(cell: Cell) -> str | None:
         return f"loss {text(cell.loss)!r} is not for {kind.kind}; choose from {', '.join(losses)}"
     if asked == "label_smoothing" and kind.kind != "classification":
         return "regularisation 'label_smoothing' needs classes"
+    if cell.network.name == "module":
+        for what in (cell.init, cell.norm, cell.regularisation):
+            if what.name in BUILT_IN:
+                return (
+                    f"{text(what)!r} is not for {text(cell.network)!r}, which brings its own "
+                    "layers and initial weights; write it there"
+                )
     if cell.network.name != "mlp":
         for what in (cell.init, cell.regularisation):
             if what.name in {"autoencoder", "auxiliary_loss"}:

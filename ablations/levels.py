@@ -71,11 +71,22 @@ TYPE_NAMES: dict[type, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class SourceFile:
+    """The file behind a network of one's own, as it was when the study was read."""
+
+    path: str
+    module: str  # its dotted name where Python imports it; empty for a file
+    function: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """A named level with the settings it was given, shown as `dropout(rate=0.3)`."""
 
     name: str
     given: tuple[tuple[str, Scalar], ...] = ()
+    file: SourceFile | None = field(default=None, compare=False)  # of a `module`
 
     def __str__(self) -> str:
         if not self.given:
@@ -124,7 +135,7 @@ class Named:
         """The level without the settings that only spell out a default."""
         known = self.levels[level.name]
         given = tuple((key, value) for key, value in level.given if value != known[key].default)
-        return Level(level.name, given)
+        return Level(level.name, given, level.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,9 +280,10 @@ FACTORS: dict[str, Kind] = {
             "mlp": {},
             "cnn": {"kernel": Setting(3, low=1)},
             "sequential": {"layers": Setting("linear 32, linear 32")},
+            "module": {"source": Setting("network.py:network")},
         },
-        "fully connected; convolution, norm, activation and pooling blocks; or layers as listed, "
-        "such as 'conv 6@3 pad 1, pool 2, linear 64'",
+        "fully connected; convolution, norm, activation and pooling blocks; layers as listed, "
+        "such as 'conv 6@3 pad 1, pool 2, linear 64'; or the nn.Module that a function returns",
     ),
     "pooling": Named("max", {"max": {}, "average": {}}, "what halves an image after a block"),
     "init": Named(

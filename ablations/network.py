@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablations.design import Cell, canonical, layers_of
+from ablations.foreign import Foreign, drawn_values, foreign_layer
 from ablations.layers import (
     Activation,
     BatchNorm,
@@ -71,6 +72,12 @@ class Network:
         """The blocks in a row, then that of the head."""
         return (*self.blocks, *([self.head.block] if self.head else []))
 
+    @property
+    def foreign(self) -> Foreign | None:
+        """The user's module, where the network is one."""
+        layer = self.blocks[0].layers[0][1]
+        return layer if isinstance(layer, Foreign) else None
+
     def parameters(self) -> dict[str, Parameter]:
         """Trained tensors of one trial by their name in `nn.Module.state_dict`."""
         return {
@@ -102,6 +109,9 @@ def describe(cell: Cell, input_shape: tuple[int, ...], outputs: int) -> Network:
         return _cnn(cell, input_shape, outputs)
     if cell.network.name == "sequential":
         return _sequential(cell, input_shape, outputs)
+    if cell.network.name == "module":
+        layer = foreign_layer(cell.network, input_shape, outputs)
+        return Network((Block("module", (("network", layer),)),))
     return _mlp(cell, math.prod(input_shape), outputs)
 
 
@@ -373,6 +383,8 @@ def initial_values(
     Returns:
         (S, P) parameters and (S, B) buffers.
     """
+    if network.foreign is not None:
+        return drawn_values(network.foreign, seeds, streams=streams, dtype=dtype)
     settings = {"name": cell.init.name, **cell.settings("init")}
     rows = []
     for seed in seeds:

@@ -16,8 +16,9 @@ from typing import Any
 
 ROOT = Path(__file__).parent
 COMPUTING = (
-    "layers", "losses", "network", "optimizers", "pictures", "processor", "products",
-    "regularisation", "sizes", "stacking", "streams", "tasks", "training",
+    "anatomy", "compaction", "foreign", "layers", "layout", "losses", "measures", "network",
+    "optimizers", "pictures", "pretraining", "processor", "products", "regularisation", "sizes",
+    "stacking", "streams", "tasks", "training",
 )  # fmt: skip
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torchvision", "matplotlib", "scipy")
 

@@ -17,7 +17,6 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def seal(
     payload = {
         "key": key,
         "config": {**stack.config(), **context},
-        "outcome": asdict(outcome),
+        "outcome": outcome.sealed(),
         "clock": dict(clock),
     }
     body = canonical_json(payload)

@@ -510,7 +510,7 @@ class Run:
         found, stack, handle = self.active[key]
         outcome = self.kept.pop(key)
         clock: dict[str, Any] = {
-            "way": "alone" if key in self.alone else "stacked",
+            "way": "alone" if key in self.alone else trained.way,
             "worker": worker,
             "attempt": attempt,
             "seconds": round(seconds, 6),
@@ -701,7 +701,10 @@ def _chance_of(loaded: Task) -> float:
 
 def _task_json(study: Study, task: TaskSpec) -> dict[str, Any]:
     loaded = load_task(task, [0], streams=Streams(study.seed, task.name))
-    baseline = describe(cells_of(study, task)[0], loaded.input_shape, loaded.outputs)
+    cells = cells_of(study, task)
+    for network in {c.network: c for c in cells if c.network.name == "module"}.values():
+        describe(network, loaded.input_shape, loaded.outputs)  # it must be one that can be trained
+    baseline = describe(cells[0], loaded.input_shape, loaded.outputs)
     return {
         "name": task.name,
         "family": task.kind.family,

@@ -38,6 +38,7 @@ from ablations.levels import (
 )
 from ablations.looks import read_rule
 from ablations.sizes import Split, known_sizes, misfit, split_objection
+from ablations.sources import with_sources
 
 STUDIES = Path(__file__).parent / "studies"
 PROFILES = ("quick", "standard", "full")
@@ -124,7 +125,7 @@ def load_study(path: Path, profile: str = "standard") -> Study:
         raise DesignError(f"{path}: is not valid TOML; {error}") from None
     try:
         _check_values(content, "")
-        return _read_profiles(content, path.parent.name, profile)
+        return with_sources(_read_profiles(content, path.parent.name, profile), path.parent)
     except (DesignError, LevelError) as error:
         raise DesignError(f"{path}: {error}") from None
 

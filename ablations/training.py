@@ -21,6 +21,7 @@ from ablations.anatomy import parts_of
 from ablations.columns import MEASURES
 from ablations.compaction import optimizer_of_some, task_of_some, worth_compacting
 from ablations.design import Cell, canonical
+from ablations.foreign import own_randomness
 from ablations.layers import EVALUATION, Context
 from ablations.layout import Block, Layout, blocks_of, layout_of
 from ablations.losses import LossGradient, StackedLoss, accuracy, loss_gradient, r2, stacked_loss
@@ -70,6 +71,7 @@ MOMENTS = 12  # pictures of one trial
 SMALL_WEIGHT = 1e-3  # below this a weight counts as sparse
 
 Status = Literal["finished", "diverged", "failed", "timed_out", "out_of_memory"]
+Way = Literal["stacked", "vmap", "alone"]
 Row = dict[str, Any]
 
 
@@ -84,9 +86,16 @@ class Outcome:
     curves: list[Row] = field(default_factory=list)
     pictures: list[Row] = field(default_factory=list)
     points: list[Row] = field(default_factory=list)
+    way: Way = "stacked"  # how it was trained, which no record seals
+
+    def sealed(self) -> dict[str, list[Row]]:
+        """What a record keeps."""
+        kinds = ("rows", "curves", "pictures", "points")
+        return {kind: getattr(self, kind) for kind in kinds}
 
     def extend(self, other: Outcome) -> None:
-        """Append another outcome, trial after trial."""
+        """Append another outcome, trial after trial; the way becomes that of the other."""
+        self.way = other.way
         self.rows += other.rows
         self.curves += other.curves
         self.pictures += other.pictures
@@ -128,7 +137,7 @@ class _Training:
     @property
     def divisible(self) -> bool:
         """Whether the examples of a step may be taken in parts: batch norm needs them all."""
-        return self.cell.norm.name != "batch"
+        return self.cell.norm.name != "batch" and self.network.foreign is None
 
     @property
     def summed(self) -> list[Block]:
@@ -149,9 +158,38 @@ def train(
         TaskError: the data cannot be had, or are fewer than the cell asks for.
     """
     members = stack.members if members is None else members
+    device = torch.device(device)
     with flushed_denormals(), np.errstate(all="ignore"):
-        training, steps = _prepare(stack, members, torch.device(device), dtype)
-        return _run(training, stack, members, steps)
+        outcome = Outcome()
+        for some in _side_by_side(stack, members, device, dtype):
+            outcome.extend(_trained(stack, some, device, dtype)[1])
+        return outcome
+
+
+def _side_by_side(
+    stack: Stack, members: Sequence[Member], device: torch.device, dtype: torch.dtype
+) -> list[Sequence[Member]]:
+    """All trials in one stack, or each by itself where a user's module refuses company."""
+    if stack.cell.network.name == "module":
+        foreign = _prepare(stack, members[:1], device, dtype)[0].network.foreign
+        if foreign is not None and foreign.way == "alone":
+            return [[member] for member in members]
+    return [members]
+
+
+def _trained(
+    stack: Stack, members: Sequence[Member], device: torch.device, dtype: torch.dtype
+) -> tuple[_Training, Outcome]:
+    """Trials trained side by side; what a user's module draws comes from the first one's seed."""
+    training, steps = _prepare(stack, members, device, dtype)
+    foreign = training.network.foreign
+    if foreign is None:
+        return training, _run(training, stack, members, steps)
+    streams = Streams(stack.study_seed, stack.task.name)
+    with own_randomness(streams.generator("dropout", members[0].seed)):
+        outcome = _run(training, stack, members, steps)
+    outcome.way = foreign.way
+    return training, outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +216,7 @@ def train_one(
 ) -> tuple[Trained, Task]:
     """Train one trial of a stack as `train` does, and keep its network; the task has its data."""
     with flushed_denormals(), np.errstate(all="ignore"):
-        training, steps = _prepare(stack, [member], torch.device(device), torch.float32)
-        outcome = _run(training, stack, [member], steps)
+        training, outcome = _trained(stack, [member], torch.device(device), torch.float32)
     task, network = training.task, training.network
     names = [*network.parameters(), *network.buffers()]
     own = {
@@ -317,7 +354,7 @@ def _run(training: _Training, stack: Stack, members: Sequence[Member], steps: in
     for t in range(steps):
         x, y, count = batches.draw()
         _add_up(training, x, y, count, context)
-        if t == 0:
+        if t == 0 and training.network.foreign is None:
             pairs = [gradient_norms(training.network, b.gradient) for b in training.summed]
             history.gradients = torch.cat([p[0] for p in pairs]), torch.cat([p[1] for p in pairs])
         if t + 1 in evaluated:
@@ -489,7 +526,9 @@ class _Minibatches:
         training = self.training
         rows = _filled(training, training.train_rows)[training.seed_of]
         x, y = _take(training, rows)
-        if x.dim() == 3:  # features first in memory, examples first in shape
+        if (
+            x.dim() == 3 and training.network.foreign is None
+        ):  # features first in memory, examples first in shape
             x = x.transpose(1, 2).contiguous().transpose(1, 2)
         return x, y
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -39,7 +38,7 @@ def verify(studies: Sequence[Study], results: Path, device: str, sample: int) ->
             ]
         whole = [(stack, payload) for stack, payload in done if is_done(payload)]
         for stack, payload in random.Random(0).sample(whole, min(sample, len(whole))):
-            again = asdict(train(stack, device=device))
+            again = train(stack, device=device).sealed()
             if canonical_json(again) != canonical_json(payload["outcome"]):
                 problems.append(f"{stack.members[0].name} and its stack do not repeat on {device}")
         problems += each.damaged

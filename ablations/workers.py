@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -147,7 +147,7 @@ def _answer(job: Job, worker: int) -> Result:
     start = time.perf_counter()
     try:
         outcome = train_within_memory(job)
-        canonical_json(asdict(outcome))  # what no record can hold costs its trial, not the run
+        canonical_json(outcome.sealed())  # what no record can hold costs its trial, not the run
     except Exception as error:  # whatever a trial raises becomes its status
         message = f"{type(error).__name__}: {error}"
         return Result(job, None, "failed", message, time.perf_counter() - start, worker)

@@ -69,6 +69,7 @@ Contents, in the order in which a number travels:
     networks            the networks of the baselines, layer by layer
     methods             how the numbers were made, and from what
     document            the report as plain data
+    shifts              parts of a report made by several processes
     contents            the whole report from a results folder
     vectors, scripts    drawings made smaller for the page; its scripts and their policy
     markdown, page      the report as Markdown and as one HTML page

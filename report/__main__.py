@@ -1,6 +1,7 @@
 """Write the report of a results folder: `python -m report --help`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -59,11 +60,16 @@ def _write(results: Results, export: str | None) -> Iterator[Path]:
     """Write the report and, where asked for, every figure and table; the paths to look at."""
     folder = results.folder / "report"
     with house_style():
-        report = build_report(results)
+        report = build_report(results, 1 if export is not None else cores())
     yield from write_report(report, folder)
     write_tables(results.studies, folder)
     if export is not None:
         yield write_copies(report, Path(export) if export else folder / "export")
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _other(options: argparse.Namespace) -> Results:

@@ -31,7 +31,8 @@ def text(
     at: Point, words: object, *, anchor: str = "middle", colour: str = "muted", bold: bool = False
 ) -> str:
     """One line of text."""
-    heavy = ' font-weight="600"' if bold else ""
+    halo = ' stroke="var(--page)" stroke-width="4" paint-order="stroke"'
+    heavy = f' font-weight="600"{halo}' if bold else ""
     return (
         f'<text x="{at[0]:.1f}" y="{at[1]:.1f}" text-anchor="{anchor}" {_paint("fill", colour)}'
         f"{heavy}>{escape(visible(words, 80))}</text>"

@@ -14,8 +14,8 @@ import numpy as np
 from report.axes import padded
 from report.claim_marks import (
     HEIGHT,
+    LETTER,
     WIDTH,
-    Point,
     box,
     dots,
     drawing,
@@ -26,26 +26,28 @@ from report.claim_marks import (
     ticks,
     wrapped,
 )
-from report.claim_words import said_name, sides, size_word, turned
+from report.claim_words import digits_for_claim, said_name, sides, size_word, turned
 from report.claims import Judgement
 from report.comparisons import slope_weights
 from report.estimates import Estimate, Floats
-from report.numbers import Scale, capitalised, decimals, margin, number, scale_of
+from report.numbers import Scale, capitalised, number, scale_of
 
 TOP, BOTTOM, LEFT, RIGHT = 34.0, HEIGHT - 56.0, 58.0, WIDTH - 14.0
 MOST_DOTS = 40  # of a picture; of more seeds or samples so many, evenly chosen
+LARGEST = 1e200  # number that a drawing has room for
 TONES = {"supported": "series-3", "contradicted": "series-2"}
 
 
 def pictures_of(judgement: Judgement) -> tuple[str, ...]:
     """Drawings as SVG, to stand side by side; nothing for a claim that was not tested."""
     estimate = judgement.decision.estimate
-    if estimate is None or not judgement.scores:
+    drawn = np.array(judgement.scores, float)
+    if estimate is None or not drawn.size or np.nanmax(np.abs(drawn), initial=0) > LARGEST:
         return ()
     if judgement.seconds is not None:
         return (_ratios(judgement, estimate),)
     scale = scale_of(judgement.response)
-    scores = scale.factor * np.array(judgement.scores, float)  # (cells, S)
+    scores = scale.factor * drawn  # (cells, S)
     scores = scores[:, ~np.isnan(scores).any(axis=0)]
     return _cells(judgement, scores, scale), _evidence(judgement, scores, scale, estimate)
 
@@ -116,9 +118,9 @@ def _evidence(judgement: Judgement, scores: Floats, scale: Scale, estimate: Esti
     first, second = ("", "") if judgement.is_trend else sides(judgement)
     words = [size_word(judgement.response, more) for more in (False, True)]
     title = f"{kind}{unit}"
-    digits = decimals([margin(own)], scale.most_decimals)
+    digits = digits_for_claim(own, scale)
     value = f"{number(own.value, digits, signed=True)}"
-    below = [] if judgement.is_trend else [f"{first} minus {second}"]
+    below = [] if judgement.is_trend else [_minus(first, second)]
     return _against(
         own,
         each,
@@ -130,6 +132,12 @@ def _evidence(judgement: Judgement, scores: Floats, scale: Scale, estimate: Esti
         tone=TONES.get(judgement.verdict, "ink"),
         ends=(f"← {words[0]}", f"{words[1]} →"),
     )
+
+
+def _minus(first: str, second: str) -> str:
+    """What is taken from what, by name where there is room."""
+    told = f"{first} minus {second}"
+    return told if len(told) * LETTER < WIDTH - 16 else "the left one minus the right one"
 
 
 def _ratios(judgement: Judgement, ratio: Estimate) -> str:
@@ -181,7 +189,7 @@ def _against(
     start, end = (min(max(x(side), left), right) for side in _clipped(allowed, low, high))
     marks = [text((4, 16), title, anchor="start")]
     marks.append(box((start, TOP), (end, BOTTOM), "series-3", opacity=0.14))
-    marks.append(text(_inside(start, end), "claimed", colour="series-3", bold=True))
+    marks.append(_word(start, end))
     if own:
         corners = (x(own[0]), TOP + 24), (x(own[1]), BOTTOM)
         marks.append(box(*corners, "context", opacity=0.25))
@@ -220,9 +228,13 @@ def _interval(shown: Estimate, x: Callable[[float], float], value: str, tone: st
     return [*marks, text((near, height + 27), value, colour="ink", bold=True)]
 
 
-def _inside(start: float, end: float) -> Point:
-    """Where the word stands that names the shaded range; within the drawing in any case."""
-    return min(max((start + end) / 2, 34.0), WIDTH - 34.0), TOP + 16
+def _word(start: float, end: float) -> str:
+    """The word that names the shaded range, at its left edge or, where narrow, around it."""
+    if end - start >= 64:
+        at, anchor = start + 6, "start"
+    else:
+        at, anchor = min(max((start + end) / 2, 34.0), WIDTH - 34.0), "middle"
+    return text((at, TOP + 16), "claimed", anchor=anchor, colour="series-3", bold=True)
 
 
 def _clipped(allowed: tuple[float, float], low: float, high: float) -> tuple[float, float]:
@@ -254,7 +266,7 @@ def picture_words(judgement: Judgement) -> str:
 
 def _axis(scale: Scale, response: str) -> str:
     """What the left axis shows."""
-    return capitalised(f"{said_name(response)}{_unit_words(scale)}")
+    return capitalised(f"{said_name(response).removeprefix('the ')}{_unit_words(scale)}")
 
 
 def _unit_words(scale: Scale) -> str:

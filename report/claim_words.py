@@ -10,12 +10,12 @@ from typing import Final
 from report.claims import Judgement
 from report.estimates import Estimate
 from report.numbers import (
+    MEASURES,
     Scale,
     bounds,
     capitalised,
     counted,
     decimals,
-    digits_of,
     listed,
     margin,
     number,
@@ -26,6 +26,7 @@ from report.prose import evidence
 from report.time_words import digits_for, unit_of
 from report.verdicts import UNRESOLVED
 
+MOST_DIGITS: Final = 6  # after the point
 SIZES: Final = frozenset(  # which are larger or smaller; all others are higher or lower
     {"gap", "first_gradient", "last_gradient", "weight_norm", "linear_regions", "sparsity"}
     | {"parameter_error", "bias", "variance", "curve_noise", "dead_units", "saturation"}
@@ -81,18 +82,15 @@ def refutation(judgement: Judgement) -> str:
     if judgement.is_trend:
         verb = _verb(judgement, rises=judgement.sign > 0)
         if judgement.margin:
-            return f"{_article(name)} that {verb} by less than {_margin(judgement)} a level"
-        return f"{_article(name)} that does not {verb.removesuffix('s')} from level to level"
-    if judgement.is_equality:
-        return f"{_article(name)} that differs by more than {_margin(judgement)}"
+            return f"{name} that {verb} by less than {_margin(judgement)} from level to level"
+        return f"{name} that does not {_BARE[verb]} from level to level"
     first, second = sides(judgement)
+    if judgement.is_equality:
+        apart = f"differing by more than {_margin(judgement)}"
+        return f"{name} {apart} between {first} and {second}{place_of(judgement)}"
     word = size_word(judgement.response, judgement.sign > 0)
-    if judgement.margin:
-        return (
-            f"{_article(name)} less than {_margin(judgement)} {word} with {first} than with "
-            f"{second}"
-        )
-    return f"{_article(name)} that is not {word} with {first} than with {second}"
+    less = f"less than {_margin(judgement)} {word}" if judgement.margin else f"not {word}"
+    return f"{name} being {less} with {first} than with {second}{place_of(judgement)}"
 
 
 def claimed(judgement: Judgement) -> str:
@@ -112,9 +110,16 @@ def sides(judgement: Judgement) -> tuple[str, str]:
     return first, second
 
 
+def place_of(judgement: Judgement) -> str:
+    """` at depth 2`: where both cells stand in the other factors that the claim names."""
+    place = judgement.about.partition(" at ")[2]
+    return f" at {place}" if place and not judgement.is_trend else ""
+
+
 def said_name(response: str) -> str:
     """A response as a sentence speaks of it; its logarithm shows in the unit."""
-    return scale_of(response).name.removeprefix("log10 ")
+    name = scale_of(response).name.removeprefix("log10 ")
+    return f"the {name}" if response in MEASURES else name
 
 
 def size_word(response: str, more: bool) -> str:
@@ -128,8 +133,7 @@ def _verb(judgement: Judgement, *, rises: bool) -> str:
     return pair[rises]
 
 
-def _article(name: str) -> str:
-    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
+_BARE: Final = {"shrinks": "shrink", "grows": "grow", "falls": "fall", "rises": "rise"}
 
 
 # Differences and slopes
@@ -139,8 +143,7 @@ def _difference(judgement: Judgement, estimate: Estimate) -> str:
     """`test accuracy is 3.1 percentage points higher with relu than with tanh (...)`."""
     scale = scale_of(judgement.response)
     (first, second), own = sides(judgement), turned(judgement, estimate, scale)
-    place = judgement.about.partition(" at ")[2]
-    at = f" at {place}" if place else ""
+    at = place_of(judgement)
     name = said_name(judgement.response)
     if own.value == 0 and own.is_constant:
         return (
@@ -181,8 +184,13 @@ def _swapped(estimate: Estimate) -> Estimate:
 
 
 def _amount(shown: Estimate, scale: Scale) -> tuple[str, int]:
-    digits = digits_of(shown, scale)
+    digits = digits_for_claim(shown, scale)
     return f"{number(shown.value, digits)} {scale.difference}".strip(), digits
+
+
+def digits_for_claim(shown: Estimate, scale: Scale) -> int:
+    """As many digits as its interval supports, without the limit that holds in tables."""
+    return decimals([margin(shown)], max(scale.most_decimals, MOST_DIGITS))
 
 
 def _factor(powers: float) -> str:
@@ -205,7 +213,7 @@ def _margin(judgement: Judgement) -> str:
 
 def _means(judgement: Judgement, estimate: Estimate) -> str:
     scale = scale_of(judgement.response)
-    digits = decimals([margin(scaled(estimate, scale.factor))], scale.most_decimals)
+    digits = digits_for_claim(scaled(estimate, scale.factor), scale)
     told = [
         f"{name} ({number(scale.factor * mean, digits)}{scale.unit})"
         for name, mean in judgement.means

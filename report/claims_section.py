@@ -39,7 +39,8 @@ HOW = (
     "fitted to each seed. Intervals are Student t at 1 − .05/m, m being the study's claims on the "
     "same task and response. A claim about cost compares seconds: the median ratio over samples of "
     "the same round, its interval from order statistics, and nothing is concluded from what is "
-    "nearer to 1 than the machine is to itself."
+    "nearer to 1 than the machine is to itself. “make ablations report STUDY=name” repeats the "
+    "study of a claim."
 )
 PICTURES = (
     "In the pictures each dot is a seed, joined where it is the same one, and a bar the mean; on "
@@ -73,7 +74,7 @@ def claims_section(studies: Sequence[StudyResults]) -> tuple[Section | None, lis
         blocks=(
             Answer(sentences=(tally(judged), *open_sentences(judged))),
             _ballot(tried, trials),
-            Text(paragraphs=(f"{HOW} {PICTURES}",)),
+            Text(paragraphs=(HOW, PICTURES)),
             *_linked(trials),
         ),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from report.anchors import study_slugs
@@ -20,6 +21,7 @@ from report.numbers import counted, listed
 from report.playground import playground_data
 from report.published_section import published_section
 from report.schema import FAILED
+from report.shifts import in_processes
 from report.study_findings import study_findings
 from report.study_section import study_section, views_of
 from report.tables import Results, StudyResults
@@ -29,26 +31,25 @@ MOST_FINDINGS = 12
 TITLE = "What the ablations found"
 
 
-def build_report(results: Results) -> Report:
+def build_report(results: Results, processes: int = 1) -> Report:
     """Everything the reader sees, computed and drawn."""
-    sections: list[Section] = []
-    findings: list[Finding] = []
     names = study_slugs(results.studies)
     covered = coverage_section(results.studies, names)
-    sections += [covered] if covered else []
-    for study, slug in zip(results.studies, names, strict=True):
-        make = crossed_section if is_crossed(study) else study_section
-        section, found = make(study, slug)
-        sections.append(section if is_finished(study) else unfinished(section, study))
+    sections: list[Section] = [covered] if covered else []
+    findings: list[Finding] = []
+    parts: list[partial[Any]] = [
+        *(partial(_study_part, *each) for each in zip(results.studies, names, strict=True)),
+        partial(claims_section, results.studies),
+        partial(published_section, results.studies),
+        partial(throughput_section, results),
+        partial(interactive_part, results.studies),
+    ]
+    *made, interactive = in_processes(parts, processes)
+    for section, found in made:
+        sections += [section] if section else []
         findings += found
-    for make_whole in (claims_section, published_section):
-        whole, found = make_whole(results.studies)
-        findings += found
-        sections += [whole] if whole else []
-    throughput, found = throughput_section(results)
-    findings += found
     networks = networks_section(results.studies)
-    sections += [section for section in (throughput, networks) if section]
+    sections += [networks] if networks else []
     return Report(
         title=TITLE,
         notices=notices(results),
@@ -56,10 +57,19 @@ def build_report(results: Results) -> Report:
         facts=facts(results),
         findings=tuple(ranked(findings)) or (nothing_found(results),),
         sections=(*sections, methods_section(results), provenance_section(results)),
-        interactive=Interactive(
-            explore=explore_data(results.studies), playground=playground_data(results.studies)
-        ),
+        interactive=interactive,
     )
+
+
+def _study_part(study: StudyResults, slug: str) -> tuple[Section, list[Finding]]:
+    make = crossed_section if is_crossed(study) else study_section
+    section, found = make(study, slug)
+    return section if is_finished(study) else unfinished(section, study), found
+
+
+def interactive_part(studies: Sequence[StudyResults]) -> Interactive:
+    """The data of the charts and of the playground."""
+    return Interactive(explore=explore_data(studies), playground=playground_data(studies))
 
 
 def all_findings(results: Results) -> list[Finding]:

@@ -66,6 +66,7 @@ def write_copies(report: Report, folder: Path) -> Path:
 def figure_files(drawing: Drawing) -> dict[str, bytes]:
     """A drawing as files that stand alone, by their ending: text stays text, paper is white."""
     found = {}
+    assert drawing.figure is not None, "drawn in another process; an export is made by one"
     with house_style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcParams.update({"pdf.fonttype": 42})

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -33,7 +34,11 @@ class Drawing:
     png: bytes
     width: float  # points
     height: float  # points
-    figure: Figure = field(compare=False, repr=False)  # laid out, for other forms
+    figure: Figure | None = field(compare=False, repr=False)  # laid out, for other forms
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process gets both forms, not the figure that they were drawn from."""
+        return Drawing, (self.name, self.svg, self.png, self.width, self.height, None)
 
 
 @contextmanager

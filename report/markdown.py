@@ -110,8 +110,9 @@ def _ballot(ballot: Ballot, places: Places) -> str:
             word = f"{ruling.sign} {markdown(ruling.word)}".strip()
             numbers = f"{markdown(ruling.text)}{_link(places.get(ruling.figure))}"
             link = f"[{name}](index.html#{trial.anchor})"
-            rows.append([link, word, markdown(trial.statement), numbers, against])
-    header = ["claim", "verdict", "sentence", "measured", "contradicted by"]
+            study = markdown(facts.get("Study", ""), LONGEST_CELL)
+            rows.append([link, word, markdown(trial.statement), numbers, against, study])
+    header = ["claim", "verdict", "sentence", "measured", "contradicted by", "study"]
     return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
 
 

@@ -15,6 +15,7 @@ from report import estimates
 from report.cells import NamingError, row_of
 from report.estimates import Estimate
 from report.grids import grid_of
+from report.numbers import counted
 from report.schema import CURVES, NUMBER, TRIALS, is_number
 from report.tables import StudyResults
 
@@ -59,6 +60,8 @@ def _known(results: StudyResults, entry: Mapping[str, Any]) -> Known:
     along = "step" in entry or "last" in entry
     if (CURVES if along else TRIALS).get(response) != NUMBER:
         return replace(known, reason=f"unknown response {response!r}")
+    if along and not all(is_number(entry.get(key, 1)) for key in ("step", "last")):
+        return replace(known, reason="step and last must be whole numbers")
     if along:
         results = _read_off_curves(results, entry, response)
     if not values or not isinstance(cell, Mapping):
@@ -79,7 +82,7 @@ def _known(results: StudyResults, entry: Mapping[str, Any]) -> Known:
         diverged=int((grid.statuses[row] == "diverged").sum()),
     )
     if measured.n < 2:
-        return replace(known, reason=f"{measured.n} seeds have a value; two are needed")
+        return replace(known, reason=f"{counted(measured.n, 'seed')} with a value; two are needed")
     examples = (tasks[task].get("examples") or {}).get("test", 0)
     floor = noise_floor(mean(values), examples) if response == "test_accuracy" else 0.0
     allowed = max(tolerance(values, spread, measured.n), floor)

@@ -19,15 +19,9 @@ from test_effects import study
 from report import published
 from report.__main__ import main
 from report.cells import NamingError, level_of
+from report.claim_words import numbers_of, particulars, refutation
 from report.claims import judge
-from report.claims_section import (
-    claims_section,
-    command,
-    numbers_of,
-    particulars,
-    refutation,
-    tally,
-)
+from report.claims_section import claims_section, command, tally
 from report.exports import CLAIM_COLUMNS, EFFECT_COLUMNS, render_csv
 from report.factors import main_effects
 from report.published import known_results, noise_floor, tolerance
@@ -177,7 +171,7 @@ def test_for_a_loss_better_means_lower():
     [judgement] = judged(study(scores, ONE, response="train_loss"), {**BEATS, "by": 0.3})
     assert judgement.verdict == "supported"
     assert judgement.decision.estimate.value == pytest.approx(0.72)
-    assert "(lower is better)" in numbers_of(judgement)
+    assert "training loss is 0.72 lower with relu than with identity (" in numbers_of(judgement)
 
 
 def test_factors_that_are_not_named_stay_at_the_baseline():
@@ -368,12 +362,14 @@ def test_a_supported_claim_reads_as_one_sentence_with_its_means():
     scores = [[0.9, 0.92, 0.91, 0.93], [0.5, 0.52, 0.53, 0.53]]
     [judgement] = judged(study(scores, ONE), {**BEATS, "by": 0.1})
     assert numbers_of(judgement) == (
-        "On spiral, the advantage of relu over identity in test accuracy is +39.5 percentage "
-        "points (95% t interval +37.9 to +41.1, n = 4 seeds); claimed: more than 10 percentage "
-        "points."
+        "On spiral, test accuracy is 39.5 percentage points higher with relu than with identity "
+        "(95% t interval +37.9 to +41.1, n = 4 seeds); claimed: more than 10 percentage points "
+        "higher."
     )
     assert particulars(judgement) == "Means: relu (91.5%), identity (52.0%)."
-    assert refutation(judgement) == "an advantage whose interval lies below 10 percentage points"
+    assert refutation(judgement) == (
+        "test accuracy being less than 10 percentage points higher with relu than with identity"
+    )
 
 
 def test_an_unresolved_claim_says_how_many_seeds_it_would_take():
@@ -384,15 +380,15 @@ def test_an_unresolved_claim_says_how_many_seeds_it_would_take():
         f"To resolve it with power .8 would take about {judgement.decision.seeds_needed:.0f} seeds."
     )
     assert told in particulars(judgement)
-    assert "more than 1 percentage point." in numbers_of(judgement)
+    assert "more than 1 percentage point higher." in numbers_of(judgement)
 
 
 def test_equality_is_spoken_of_as_a_difference():
     scores = [[0.9, 0.92, 0.91, 0.93], [0.9, 0.93, 0.91, 0.92]]
     [judgement] = judged(study(scores, ONE), {**BEATS, "equal_within": 0.05})
     assert judgement.verdict == "supported"
-    assert "claimed: no more than 5 percentage points either way" in numbers_of(judgement)
-    assert "beyond 5 percentage points on either side" in refutation(judgement)
+    assert "claimed: no more than 5 percentage points apart" in numbers_of(judgement)
+    assert "differing by more than 5 percentage points between" in refutation(judgement)
 
 
 def test_the_tally_counts_every_verdict():
@@ -486,7 +482,7 @@ def test_an_accuracy_on_test_data_is_allowed_the_noise_of_its_test_set():
         ({"values": [float("nan")]}, "needs values"),
         ({"values": [0.5], "task": "wave"}, "unknown task 'wave'"),
         ({"values": [0.5], "response": "speed"}, "unknown response 'speed'"),
-        ({"values": [0.5], "response": "test_r2"}, "0 seeds have a value; two are needed"),
+        ({"values": [0.5], "response": "test_r2"}, "0 seeds with a value; two are needed"),
     ],
 )
 def test_a_publication_that_cannot_be_compared_says_why(entry, reason):
@@ -526,12 +522,11 @@ def rows_of(reported, name):
 def test_every_claim_is_in_both_reports_with_verdict_and_command(reported):
     markdown = (reported / "report" / "report.md").read_text(encoding="utf-8")
     page = (reported / "report" / "index.html").read_text(encoding="utf-8")
-    assert page.count('<article class="trial">') == 4
-    for word in ("supported", "contradicted", "untested"):
-        assert f"**{word.capitalize()}.**" in markdown
-        assert f">{word}</span>" in page
+    assert page.count('<article class="trial"') == 4
+    for word, sign in (("supported", "✓"), ("contradicted", "✗"), ("untested", "–")):  # noqa: RUF001
+        assert f"| {sign} {word} " in markdown
+        assert f'<span aria-hidden="true">{sign}</span> {word}<' in page
     assert "<code>make ablations report STUDY=trials</code>" in page
-    assert "`make ablations report STUDY=trials`" in markdown
 
 
 def test_hostile_words_of_a_claim_stay_inert(reported):
@@ -541,7 +536,7 @@ def test_hostile_words_of_a_claim_stay_inert(reported):
     for text in (markdown, page):
         assert "<script>alert" not in text  # the page has scripts of its own
         assert "\u202e" not in text
-    assert not re.search(r"(?<!\\)\]\((?!figures/)", markdown), "no link but to our figures"
+    assert not re.search(r"(?<!\\)\]\((?!figures/|index\.html#claim-)", markdown), "no link but to ours"
 
 
 def test_claims_csv_round_trips_and_starts_no_formula(reported):
