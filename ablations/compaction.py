@@ -9,16 +9,15 @@ Measured on one core of an AMD EPYC (Zen 5), medians of five: the seconds of a s
 of those without compaction, by the share of trials that must have ended.
 
     stack                                                   1/2    1/4    1/10   any
-    early stopping, spiral, minibatch 32, 10 trials        0.97   0.90   0.94   0.96
-    early stopping, digits, minibatch 64, 10 trials        0.89   0.90   0.86   0.89
-    early stopping, digits, tuning of 5 rates x 2 seeds    0.89   0.90   0.83   0.85
-    early stopping, digits, width 128, 60 trials           0.71   0.63   0.61   0.63
-    early stopping, digits, convolutions, 10 trials        0.91   0.80   0.88   0.95
-    three of five rates diverge, wave, 5 rates x 2 seeds   1.03   1.01   0.99   1.00
+    early stopping, spiral, minibatch 32, 10 trials        0.99   0.98   1.04   0.95
+    early stopping, digits, minibatch 64, 10 trials        0.95   0.88   0.91   0.90
+    early stopping, digits, tuning of 5 rates x 2 seeds    0.92   0.87   0.84   0.81
+    early stopping, digits, width 128, 60 trials           0.72   0.66   0.66   0.71
+    early stopping, digits, convolutions, 10 trials        0.96   0.98   0.89   0.93
+    three of five rates diverge, wave, 5 rates x 2 seeds   0.91   0.78   0.79   0.81
 
-The runs differ by some 4 percent by themselves, so that a quarter, a tenth and any are equal;
-a quarter makes the fewest copies of the three. Steps of ten narrow trials cost as much as those
-of five, so there is little to be had in the last row, and little to lose.
+The runs differ by some 5 percent by themselves, so that a quarter, a tenth and any are equal;
+a quarter makes the fewest copies of the three.
 """
 
 from __future__ import annotations

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from ablations.anatomy import parts_of
 from ablations.design import Cell, TaskSpec, canonical
 from ablations.foreign import Foreign
 from ablations.layers import Convolution
+from ablations.layout import layout_of
 from ablations.network import describe
 from ablations.pictures import CURVE, GRID
 from ablations.sizes import known_shape, known_sizes
@@ -71,6 +74,21 @@ def work(stack: Stack) -> dict[str, float]:
         **{f"{kind} {name} call": float(steps * (network.layers - 1)) for name in _extras(cell)},
     }
     # fmt: on
+
+
+def passes_alone(stack: Stack) -> bool:
+    """Whether the trials of a stack pass one by one on a CPU, so that workers may share them."""
+    cell = canonical(stack.cell)
+    shape, (train, _, _) = known_shape(stack.task), _sizes(stack.task)
+    parts = list(parts_of(describe(cell, shape, _outputs(stack.task)), shape))
+    return layout_of(
+        parts,
+        shape,
+        step=train if cell.minibatch == "full" else min(int(cell.minibatch), train),
+        smallest=1,
+        alone=cell.regularisation.name != "dropout",
+        device=torch.device("cpu"),
+    ).one
 
 
 def _extras(cell: Cell) -> list[str]:

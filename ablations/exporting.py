@@ -60,6 +60,11 @@ def export(studies: Sequence[Study], results: Path, device: str, trial: str, fil
         RecordError: it does not end where its record says, or the file cannot be written.
     """
     stack, member, row = _find(studies, results, device, trial)
+    if stack.cell.network.name == "module":
+        raise DesignError(
+            f"{trial}: only its source can build a network of your own, no file; choose a trial "
+            "of another network"
+        )
     trained, task = train_one(stack, member, device=device)
     measure = "accuracy" if task.classes else "r2"
     part = "test" if f"test_{measure}" in trained.row else "train"

@@ -20,6 +20,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,9 +172,23 @@ def foreign_layer(level: Level, input_shape: tuple[int, ...], outputs: int) -> F
 
     with own_randomness(torch.Generator().manual_seed(0)):
         template = build()
-        units, layers, multiplied = _size(template, name, input_shape, outputs)
-        way = _way(build, input_shape)
+    way, units, layers, multiplied = _tried(level.file, name, input_shape, outputs)
     return Foreign(name, template, build, outputs, way, units, layers, multiplied)
+
+
+@cache
+def _tried(
+    file: SourceFile, name: str, input_shape: tuple[int, ...], outputs: int
+) -> tuple[Way, int, int, int]:
+    """What there is to know of a source's modules: found once, on fresh ones."""
+    function = _function(file, name)
+
+    def build() -> nn.Module:
+        return _built(function, name, input_shape, outputs)
+
+    with own_randomness(torch.Generator().manual_seed(0)):
+        size = _size(build(), name, input_shape, outputs)
+        return _way(build, input_shape), *size
 
 
 def _function(file: SourceFile, name: str) -> Callable[..., Any]:

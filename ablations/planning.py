@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LinearRegression
 from tabulate import tabulate
 
-from ablations.costs import TABLE, predicted_seconds, values_of, work
+from ablations.costs import TABLE, passes_alone, predicted_seconds, values_of, work
 from ablations.design import Cell, DesignError, Study, TaskSpec, trained_cells
 from ablations.records import DONE, is_done, record_path, write_atomically
 from ablations.running import (
@@ -160,6 +160,11 @@ def _seconds(stack: Stack) -> float:
     return predicted_seconds(stack) if stack.members else 0.0
 
 
+def _shares(stack: Stack) -> int:
+    """In how many jobs its trials are trained."""
+    return len(stack.members) if stack.members and passes_alone(stack) else 1
+
+
 def _all_chains(missing: Sequence[Sequence[Stack]]) -> tuple[Chain, ...]:
     return tuple(chain for each in missing for chain in _chains(each))
 
@@ -167,6 +172,13 @@ def _all_chains(missing: Sequence[Sequence[Stack]]) -> tuple[Chain, ...]:
 def _chains(missing: Sequence[Stack]) -> list[Chain]:
     """What can start at once, with what has to wait for it: final stacks for their tuning."""
     seconds = [_seconds(stack) for stack in missing]
+    if missing and missing[0].stage == "final":
+        return [
+            (each / n, ())
+            for each, stack in zip(seconds, missing, strict=True)
+            for n in [_shares(stack)]
+            for _ in range(n)
+        ]
     if missing and missing[0].stage == "tuning":
         return [(seconds[0], tuple(seconds[1:]))]
     return [(each, ()) for each in seconds]

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ablations.anatomy import network_table
 from ablations.blocks import part_of, related_blocks
-from ablations.costs import predicted_seconds
+from ablations.costs import passes_alone, predicted_seconds
 from ablations.design import (
     Cell,
     DesignError,
@@ -388,6 +388,7 @@ class Run:
         self.alone: dict[str, dict[str, Outcome]] = {}  # key -> outcomes trial by trial
         self.kept: dict[str, Outcome] = {}  # key -> what another block has of its first trials
         self.retries: deque[Job] = deque()
+        self.spent: dict[str, float] = {}  # key -> seconds of its trials that went alone
         self.undecided: dict[str, list[tuple[Study, Cell]]] = {}  # by the key of a tuning stack
         self.seconds: dict[str, float] = {}
         self.progress: Progress | None = None
@@ -465,10 +466,19 @@ class Run:
             return
         self.active[key] = (found, stack, handle)
         self.kept[key] = found.kept(stack)
-        if self._missing(key, stack):
-            self.pool.submit(self._job(key, stack, self._missing(key, stack), attempt=1))
+        missing = self._missing(key, stack)
+        if len(missing) > 1 and self._is_shared_out(stack):
+            self.alone[key] = {}
+            self.retries.extend(self._job(key, stack, [member], attempt=1) for member in missing)
+            self.pool.submit(self.retries.popleft())
+        elif missing:
+            self.pool.submit(self._job(key, stack, missing, attempt=1))
         else:
             self._write(key, Outcome(), worker=0, attempt=1, seconds=0.0)
+
+    def _is_shared_out(self, stack: Stack) -> bool:
+        """Whether workers share a stack: where training its trials together gains nothing."""
+        return self.settings.device == "cpu" and self.settings.workers > 1 and passes_alone(stack)
 
     def _missing(self, key: str, stack: Stack) -> tuple[Member, ...]:
         """The trials of a stack that no other block has."""
@@ -490,6 +500,7 @@ class Run:
             )
             return
         outcome = result.outcome or self._give_up(job, result.status, result.message)
+        self.spent[job.key] = self.spent.get(job.key, 0.0) + result.seconds
         if job.key in self.alone:
             parts, missing = self.alone[job.key], self._missing(job.key, stack)
             parts[job.members[0].name] = outcome
@@ -498,7 +509,7 @@ class Run:
             outcome = Outcome()
             for member in missing:
                 outcome.extend(parts[member.name])
-        self._write(job.key, outcome, result.worker, job.attempt, result.seconds)
+        self._write(job.key, outcome, result.worker, job.attempt, self.spent.pop(job.key))
 
     def _give_up(self, job: Job, status: Status, message: str) -> Outcome:
         member = job.members[0]

@@ -268,6 +268,8 @@ def _prepare(
         alone=cell.regularisation.name != "dropout",
         device=device,
     )
+    if network.foreign is not None and network.foreign.way == "alone":
+        layout = replace(layout, spares=0)  # a copy would draw random numbers as well
     members = [*members, *[members[-1]] * layout.spares]
     seed_of = torch.tensor([seeds.index(member.seed) for member in members], device=device)
     start, buffers = initial_values(network, cell, seeds, streams=streams, dtype=dtype)

@@ -89,8 +89,10 @@ def refutation(judgement: Judgement) -> str:
         apart = f"differing by more than {_margin(judgement)}"
         return f"{name} {apart} between {first} and {second}{place_of(judgement)}"
     word = size_word(judgement.response, judgement.sign > 0)
-    less = f"less than {_margin(judgement)} {word}" if judgement.margin else f"not {word}"
-    return f"{name} being {less} with {first} than with {second}{place_of(judgement)}"
+    less = (
+        f"being less than {_margin(judgement)} {word}" if judgement.margin else f"not being {word}"
+    )
+    return f"{name} {less} with {first} than with {second}{place_of(judgement)}"
 
 
 def claimed(judgement: Judgement) -> str:

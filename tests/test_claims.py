@@ -523,7 +523,7 @@ def test_every_claim_is_in_both_reports_with_verdict_and_command(reported):
     markdown = (reported / "report" / "report.md").read_text(encoding="utf-8")
     page = (reported / "report" / "index.html").read_text(encoding="utf-8")
     assert page.count('<article class="trial"') == 4
-    for word, sign in (("supported", "✓"), ("contradicted", "✗"), ("untested", "–")):  # noqa: RUF001
+    for word, sign in (("supported", "✓"), ("contradicted", "✗"), ("untested", "–")):
         assert f"| {sign} {word} " in markdown
         assert f'<span aria-hidden="true">{sign}</span> {word}<' in page
     assert "<code>make ablations report STUDY=trials</code>" in page
@@ -536,7 +536,8 @@ def test_hostile_words_of_a_claim_stay_inert(reported):
     for text in (markdown, page):
         assert "<script>alert" not in text  # the page has scripts of its own
         assert "\u202e" not in text
-    assert not re.search(r"(?<!\\)\]\((?!figures/|index\.html#claim-)", markdown), "no link but to ours"
+    foreign = r"(?<!\\)\]\((?!figures/|index\.html#claim-)"
+    assert not re.search(foreign, markdown), "no link but to our figures and claims"
 
 
 def test_claims_csv_round_trips_and_starts_no_formula(reported):

@@ -52,7 +52,7 @@ def test_shapes_follow_the_published_arithmetic(layers, size, shape):
 
 def test_multiplications_and_parameters_are_those_counted_by_hand():
     """Six kernels of 3 x 3 on 30 x 30 places; 5,400 numbers into two outputs."""
-    [table] = section(told("conv 6@3, linear 2", (1, 32, 32), 2)).blocks
+    [table] = section(told("conv 6@3", (1, 32, 32), 2)).blocks
     by_name = {row[1].partition("(")[0]: row[3:] for row in table.rows}
     assert by_name["Conv2d"] == ("60", "48,600")
     assert by_name["Linear"] == ("10,802", "10,800")
