@@ -19,6 +19,7 @@ from ablations.network import VECTOR, Network, StackValues, view_values
 
 EXAMPLES = 512  # at most so many pass through the network at once
 ELEMENTS = 1 << 19  # numbers of one layer that stay in the cache of a CPU
+WORK = 1 << 25  # multiplications of a step's forward pass, beside which calls cost nothing
 GPU_ELEMENTS = 1 << 28  # numbers of one layer that any GPU has room for
 
 
@@ -76,7 +77,9 @@ def layout_of(
     units = max(math.prod(input_shape), *(part.units for part in parts))
     most = EXAMPLES if device.type == "cpu" else room
     examples = max(VECTOR, min(most, room // units // VECTOR * VECTOR))
-    one = alone and device.type == "cpu" and units * min(step, examples) > room // 2
+    work = sum(part.multiply_adds for part in parts) * step
+    large = units * min(step, examples) > room // 2 or work > WORK
+    one = alone and device.type == "cpu" and large
     least = min(part.units for part in parts if part.multiply_adds)
     return Layout(
         examples=examples,

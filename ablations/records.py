@@ -53,16 +53,27 @@ def record_path(folder: Path, key: str) -> Path:
     return folder / "records" / key[:2] / f"{key}.json"
 
 
-def seal(
+def payload_of(
     stack: Stack, key: str, outcome: Outcome, context: Mapping[str, Any], clock: Mapping[str, Any]
-) -> str:
-    """The text of a record. `clock` is what depends on the clock and the machine."""
-    payload = {
+) -> dict[str, Any]:
+    """What a record holds. `clock` is what depends on the clock and the machine."""
+    return {
         "key": key,
         "config": {**stack.config(), **context},
         "outcome": outcome.sealed(),
         "clock": dict(clock),
     }
+
+
+def seal(
+    stack: Stack, key: str, outcome: Outcome, context: Mapping[str, Any], clock: Mapping[str, Any]
+) -> str:
+    """The text of a record."""
+    return sealed(payload_of(stack, key, outcome, context, clock))
+
+
+def sealed(payload: Mapping[str, Any]) -> str:
+    """The text of a record that holds a payload."""
     body = canonical_json(payload)
     return (
         f'{{"schema":{SCHEMA},"sha256":"{sha256(body.encode()).hexdigest()}","payload":{body}}}\n'
@@ -207,8 +218,9 @@ def unlock(path: Path, handle: int) -> None:
 def trial_rows(stack: Stack, key: str, payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Rows of trials.csv from one record."""
     shown = {"study": stack.study, "task": stack.task.name, "stage": stack.stage, "stack": key}
+    shown |= stack.cell.texts()
     for row in payload["outcome"]["rows"]:
-        yield {**stack.cell.texts(), **shown, **row}
+        yield {**shown, **row}
 
 
 def stack_row(stack: Stack, key: str, payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,9 +39,10 @@ from ablations.records import (
     is_done,
     key_of,
     outdated_records,
+    payload_of,
     read_record,
     record_path,
-    seal,
+    sealed,
     try_lock,
     unlock,
     write_atomically,
@@ -85,6 +86,7 @@ class Found:
     payloads: dict[str, Payload] = field(default_factory=dict)  # by key
     damaged: list[str] = field(default_factory=list)
     keys: dict[tuple[Member, int], str] = field(default_factory=dict)  # by first trial and size
+    trained: dict[str, list[Cell]] = field(default_factory=dict)  # by task
 
     def key(self, stack: Stack) -> str:
         """The name of a stack's record."""
@@ -92,6 +94,12 @@ class Found:
         if which not in self.keys:  # hashed once
             self.keys[which] = key_of(stack, self.context[stack.task.name])
         return self.keys[which]
+
+    def cells(self, task: TaskSpec) -> list[Cell]:
+        """The cells that are trained on a task, at any look."""
+        if task.name not in self.trained:  # found once: every choice of a rate asks for them
+            self.trained[task.name] = trained_cells(self.study, task)
+        return self.trained[task.name]
 
     def read(self, stack: Stack) -> Payload | None:
         """A stack's payload, from memory or from its record."""
@@ -171,7 +179,7 @@ def _final_rows(found: Mapping[str, Found], study: Study) -> dict[str, Mapping[s
     rows: dict[str, Mapping[str, Any]] = {}
     read = found[study.name].read
     for task in study.tasks:
-        for cell in trained_cells(study, task):
+        for cell in found[study.name].cells(task):
             rate = chosen_rate(study, cell, found)
             if rate is None:
                 return None
@@ -207,17 +215,17 @@ def _check_source(study: Study, found: Mapping[str, Found]) -> None:
     for task in study.tasks:
         if task.name not in {t.name for t in source.study.tasks}:
             raise DesignError(f"{what}, which has no task {task.name!r}; add it there")
-        for cell in trained_cells(study, task):
-            if not _source_cells(study, source.study, cell):
+        for cell in found[study.name].cells(task):
+            if not _source_cells(study, source, cell):
                 level = text(cell.value(study.rates.by or "optimizer"))
                 raise DesignError(f"{what}, which has no {study.rates.by} {level!r}; add it there")
 
 
-def _source_cells(study: Study, source: Study, cell: Cell) -> list[Cell]:
+def _source_cells(study: Study, source: Found, cell: Cell) -> list[Cell]:
     """Cells of the source study that share the level which rates are matched by."""
     by = study.rates.by or "optimizer"
-    task = source.task(cell.task)
-    return [c for c in trained_cells(source, task) if c.value(by) == cell.value(by)]
+    task = source.study.task(cell.task)
+    return [c for c in source.cells(task) if c.value(by) == cell.value(by)]
 
 
 def chosen_rate(study: Study, cell: Cell, found: Mapping[str, Found]) -> float | None:
@@ -229,7 +237,7 @@ def chosen_rate(study: Study, cell: Cell, found: Mapping[str, Found]) -> float |
     """
     if study.rates.source is not None:
         source = found[study.rates.source]
-        cells = _source_cells(study, source.study, cell)
+        cells = _source_cells(study, source, cell)
         return _best_rate([_tuning_rows(source, c) for c in cells])
     rates = study.rates.of(cell)
     if len(rates) == 1:
@@ -265,7 +273,7 @@ def _best_rate(tables: Sequence[list[Mapping[str, Any]] | None]) -> float | None
 def decided_stacks(found: Mapping[str, Found], study: Study) -> Iterator[Stack]:
     """Per cell its tuning stack, then its final stacks if their rate is known."""
     for task in study.tasks:
-        for cell in trained_cells(study, task):
+        for cell in found[study.name].cells(task):
             tuning = tuning_stack(study, task, cell)
             if tuning is not None:
                 yield tuning
@@ -277,7 +285,7 @@ def decided_stacks(found: Mapping[str, Found], study: Study) -> Iterator[Stack]:
 def rate_stacks(found: Mapping[str, Found], study: Study, cell: Cell) -> list[tuple[Found, Stack]]:
     """The tuning stacks that a cell's rate is chosen from."""
     source = found[study.rates.source or study.name]
-    cells = _source_cells(study, source.study, cell) if study.rates.source else [cell]
+    cells = _source_cells(study, source, cell) if study.rates.source else [cell]
     stacks = [tuning_stack(source.study, source.study.task(c.task), c) for c in cells]
     return [(source, stack) for stack in stacks if stack is not None]
 
@@ -407,7 +415,10 @@ class Run:
                 elif not self.pool.busy():
                     self._say("the budget is spent; run again to train the rest")
                     break
-                for result in self.pool.results(LOCK_POLL):
+                results = self.pool.results(LOCK_POLL)
+                if results and time.monotonic() < self.end:
+                    self._submit()  # first, so that no worker waits while records are written
+                for result in results:
                     self._receive(result)
         finally:
             self.progress.close()
@@ -421,7 +432,7 @@ class Run:
             for stack in decided_stacks(self.found, study):
                 self._queue(found, stack)
             for task in study.tasks:
-                for cell in trained_cells(study, task):
+                for cell in found.cells(task):
                     for source, stack in rate_stacks(self.found, study, cell):
                         if not is_done(source.read(stack)):
                             waiting = self.undecided.setdefault(source.key(stack), [])
@@ -529,9 +540,9 @@ class Run:
         if outcome.rows:  # the seconds are those of the others
             clock["kept"] = len(outcome.rows)
         outcome.extend(trained)
-        content = seal(stack, key, outcome, found.context[stack.task.name], clock)
-        write_atomically(record_path(found.folder, key), content)
-        found.payloads.pop(key, None)
+        payload = payload_of(stack, key, outcome, found.context[stack.task.name], clock)
+        write_atomically(record_path(found.folder, key), sealed(payload))
+        found.payloads[key] = payload
         self.seconds[stack.study] = self.seconds.get(stack.study, 0.0) + seconds
         self._count(stack, len(stack.members))
         del self.active[key]

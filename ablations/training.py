@@ -711,6 +711,8 @@ class _History:
         if self.members[0].seed != 0:
             return
         picture = function_picture(self.training.task, self._first_outputs)
+        if step < self.steps[-1]:  # at the end it is drawn from all examples, and the best weights
+            picture = picture or self._confusion_picture(CURVE_EXAMPLES)
         if picture:
             self.pictures.append({"trial": self.members[0].name, "step": step, **picture})
 
@@ -819,14 +821,18 @@ class _History:
                 outcome.pictures.append({"trial": member.name, "step": steps, **picture})
 
     def _confusion(self, outcome: Outcome, steps: int) -> None:
+        picture = None if self.diverged[0] else self._confusion_picture()
+        if picture is not None:
+            outcome.pictures.append({"trial": self.members[0].name, "step": steps, **picture})
+
+    def _confusion_picture(self, most: int | None = None) -> Row | None:
+        """Which images of the test part the first trial takes for which, of `most` at most."""
         task = self.training.task
-        rows = task.parts["test"]
-        image = len(task.input_shape) == 3
-        if not (self.classify and image and rows.shape[1]) or self.diverged[0]:
-            return
-        x, y = task.take(rows[:1], self.training.seed_of[:1])
-        picture = confusion_picture(self._first_outputs(x[0]), y[0])
-        outcome.pictures.append({"trial": self.members[0].name, "step": steps, **picture})
+        rows = task.parts["test"][:1]
+        if not (self.classify and len(task.input_shape) == 3 and rows.shape[1]):
+            return None
+        x, y = task.take(rows[:, :: -(-rows.shape[1] // (most or rows.shape[1]))])
+        return confusion_picture(self._first_outputs(x[0]), y[0])
 
 
 def _by_block(training: _Training, x: Tensor) -> dict[str, Tensor]:

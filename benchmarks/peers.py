@@ -54,6 +54,8 @@ def lay_out(stack: Stack, trials: int) -> Case:
     task = load_task(stack.task, seeds, streams=streams)
     cell = canonical(stack.cell)
     rows = task.parts["train"]
+    if cell.train_size != "all":
+        rows = rows[:, : int(cell.train_size)]
     x, y = task.take(rows)
     network = describe(cell, task.input_shape, task.outputs)
     flat, _ = initial_values(network, cell, seeds, streams=streams)
@@ -137,7 +139,7 @@ def notebook_trial(case: Case, trial: int) -> float:
     loss_function = plain_loss(case.cell)
     x, y = case.x[trial], case.y[trial]
     history = []
-    for step, (inputs, targets) in enumerate(_batches(case, trial)):
+    for step, (inputs, targets) in enumerate(batches(case, trial)):
         optimizer.zero_grad()
         loss = loss_function(network(inputs), targets)
         loss.backward()
@@ -150,7 +152,8 @@ def notebook_trial(case: Case, trial: int) -> float:
         return sum(len(b) * float(loss_function(network(a), b)) for a, b in parts) / len(y)
 
 
-def _batches(case: Case, trial: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(case: Case, trial: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and targets of every step, by a `DataLoader` where there are minibatches."""
     x, y = case.x[trial], case.y[trial]
     if case.minibatch is None:
         for _ in range(case.steps):

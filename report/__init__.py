@@ -26,7 +26,10 @@ Contents, in the order in which a number travels:
     ranks, profiles     ranks over tasks and their agreement; shares of trials, scores and races
     cells, comparisons  cells as claims name them, and what a claim compares
     verdicts, claims    sentences on trial: a verdict, and the numbers behind it
+    plain_levels        levels of factors in words that can be read aloud
+    claim_words         what is said of a claim, and what would have contradicted it
     timing_claims       claims about cost, by the ratio of seconds of two levels
+    orders              the order of a study's cells, and which neighbours can be told apart
     published           known results: published, measured, within tolerance or not
     throughput          relative times, paired by round
     scaling             seconds against minibatch, width and depth, and where that saturates
@@ -78,5 +81,7 @@ Contents, in the order in which a number travels:
                         two results folders side by side, as a report of its own
     index               every results folder below one folder
     latex, copies       tables as LaTeX; every figure and table as files of their own
+    claim_marks, claim_pictures
+                        small drawings written as SVG: one picture for each claim
     exports             claims.csv and effects.csv beside the report
 """

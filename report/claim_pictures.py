@@ -26,7 +26,7 @@ from report.claim_marks import (
     ticks,
     wrapped,
 )
-from report.claim_words import digits_for_claim, said_name, sides, size_word, turned
+from report.claim_words import digits_for_claim, said_name, sides, size_word, turned, verb_of
 from report.claims import Judgement
 from report.comparisons import slope_weights
 from report.estimates import Estimate, Floats
@@ -116,7 +116,8 @@ def _evidence(judgement: Judgement, scores: Floats, scale: Scale, estimate: Esti
     unit = f" ({scale.difference})" if scale.difference else ""
     kind = "Change from level to level" if judgement.is_trend else "Difference"
     first, second = ("", "") if judgement.is_trend else sides(judgement)
-    words = [size_word(judgement.response, more) for more in (False, True)]
+    said = verb_of if judgement.is_trend else size_word
+    words = [said(judgement.response, more) for more in (False, True)]
     title = f"{kind}{unit}"
     digits = digits_for_claim(own, scale)
     value = f"{number(own.value, digits, signed=True)}"
@@ -143,7 +144,7 @@ def _minus(first: str, second: str) -> str:
 def _ratios(judgement: Judgement, ratio: Estimate) -> str:
     """The ratio of every pair of samples, their median with its interval, on one scale."""
     edge = judgement.margin
-    allowed = (1 - edge, 1 + edge) if judgement.is_equality else (0.0, 1 - edge)
+    allowed = (1 - edge, 1 + edge) if judgement.is_equality else (-inf, 1 - edge)
     first, second = sides(judgement)
     spread = np.array(judgement.scores[0])
     inside = spread[(spread > np.quantile(spread, 0.02)) & (spread < np.quantile(spread, 0.98))]

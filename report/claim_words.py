@@ -26,6 +26,7 @@ from report.prose import evidence
 from report.time_words import digits_for, unit_of
 from report.verdicts import UNRESOLVED
 
+PSEUDO: Final = frozenset({"bias", "variance"})  # of which a seed has a pseudo-value
 MOST_DIGITS: Final = 6  # after the point
 SIZES: Final = frozenset(  # which are larger or smaller; all others are higher or lower
     {"gap", "first_gradient", "last_gradient", "weight_norm", "linear_regions", "sparsity"}
@@ -55,8 +56,12 @@ def particulars(judgement: Judgement) -> str:
         return _ratio_particulars(judgement)
     parts = [f"Means: {_means(judgement, decision.estimate)}."]
     if judgement.reversals:
-        turns = listed([f"{first} and {second}" for first, second in judgement.reversals])
-        parts.append(f"The means turn back between {turns}.")
+        turns = listed([f"from {first} to {second}" for first, second in judgement.reversals])
+        parts.append(f"The means turn back {turns}.")
+    if judgement.response in PSEUDO:
+        parts.append(
+            f"A seed counts with its share of the {judgement.response}, which may be below 0."
+        )
     if decision.reason:
         parts.append(f"{capitalised(decision.reason)}.")
     if decision.verdict == UNRESOLVED:
@@ -80,7 +85,7 @@ def refutation(judgement: Judgement) -> str:
         return f"a ratio of the two times whose interval lies above {most:.3g}"
     name = said_name(judgement.response)
     if judgement.is_trend:
-        verb = _verb(judgement, rises=judgement.sign > 0)
+        verb = verb_of(judgement.response, judgement.sign > 0)
         if judgement.margin:
             return f"{name} that {verb} by less than {_margin(judgement)} from level to level"
         return f"{name} that does not {_BARE[verb]} from level to level"
@@ -100,7 +105,7 @@ def claimed(judgement: Judgement) -> str:
     if judgement.is_equality:
         return f"no more than {_margin(judgement)} apart"
     if judgement.is_trend:
-        verb = _verb(judgement, rises=judgement.sign > 0)
+        verb = verb_of(judgement.response, judgement.sign > 0)
         return f"it {verb}" + (f" by more than {_margin(judgement)}" if judgement.margin else "")
     word = size_word(judgement.response, judgement.sign > 0)
     return f"more than {_margin(judgement)} {word}" if judgement.margin else word
@@ -130,8 +135,9 @@ def size_word(response: str, more: bool) -> str:
     return pair[more]
 
 
-def _verb(judgement: Judgement, *, rises: bool) -> str:
-    pair = ("shrinks", "grows") if judgement.response in SIZES else ("falls", "rises")
+def verb_of(response: str, rises: bool) -> str:
+    """`shrinks` or `grows`, of scores and losses `falls` or `rises`."""
+    pair = ("shrinks", "grows") if response in SIZES else ("falls", "rises")
     return pair[rises]
 
 
@@ -167,7 +173,7 @@ def _slope(judgement: Judgement, estimate: Estimate) -> str:
     own = turned(judgement, estimate, scale)
     shown = own if own.value >= 0 else _swapped(scaled(own, -1.0))
     told, digits = _amount(shown, scale)
-    verb = _verb(judgement, rises=own.value >= 0)
+    verb = verb_of(judgement.response, own.value >= 0)
     return (
         f"{said_name(judgement.response)} {verb} by {told} from level to level of "
         f"{judgement.about.removeprefix('slope over ')} ({evidence(shown, digits, signed=True)})"

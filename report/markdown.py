@@ -1,5 +1,6 @@
 """The report as Markdown that GitHub shows well; text from files is escaped on its way in."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from report.document import (
 from report.escaping import LONGEST_CELL, html_attribute, markdown
 
 WIDE, HALF = 860, 470  # pixels
+_RULE = re.compile(r"-{3,}")
+_WIDE_CELL = re.compile(r" {2,}\||\| {2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def _link(place: Place | None) -> str:
 
 def _facts(report: Report) -> str:
     rows = [[markdown(name), markdown(value)] for name, value in report.facts]
-    return tabulate(rows, ["", ""], tablefmt="pipe", disable_numparse=True)
+    return _tight(tabulate(rows, ["", ""], tablefmt="pipe", disable_numparse=True))
 
 
 def _section(section: Section, places: Places, *, level: int) -> Iterator[str]:
@@ -106,14 +109,16 @@ def _ballot(ballot: Ballot, places: Places) -> str:
         name = markdown(trial.label or trial.anchor, LONGEST_CELL)
         facts = dict(trial.facts)
         against = markdown(facts.get("Contradicted by", ""))
+        because = markdown(facts.get("Because", ""))
+        sentence = markdown(trial.statement) + (f" – because {because}" if because else "")
         for ruling in trial.rulings:
             word = f"{ruling.sign} {markdown(ruling.word)}".strip()
             numbers = f"{markdown(ruling.text)}{_link(places.get(ruling.figure))}"
             link = f"[{name}](index.html#{trial.anchor})"
             study = markdown(facts.get("Study", ""), LONGEST_CELL)
-            rows.append([link, word, markdown(trial.statement), numbers, against, study])
+            rows.append([link, word, sentence, numbers, against, study])
     header = ["claim", "verdict", "sentence", "measured", "contradicted by", "study"]
-    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+    return _tight(tabulate(rows, header, tablefmt="pipe", disable_numparse=True))
 
 
 def _picture(picture: Picture, places: Places) -> Iterator[str]:
@@ -131,4 +136,16 @@ def render_table(table: Table) -> str:
     strong = [[f"**{c}**" if i in table.strong and c else c for c in r] for i, r in enumerate(rows)]
     sides = ["right" if table.is_numeric(i) else "left" for i in range(len(table.header))]
     header = [markdown(name) for name in table.header]
-    return tabulate(strong, header, tablefmt="pipe", colalign=sides, disable_numparse=True)
+    aligned = tabulate(strong, header, tablefmt="pipe", colalign=sides, disable_numparse=True)
+    return _tight(aligned)
+
+
+def _tight(aligned: str) -> str:
+    """The table without what aligns its columns, a quarter of the file; GitHub shows the same."""
+    header, rule, *rows = aligned.splitlines()
+    kept = [header, _RULE.sub("--", rule), *rows]
+    return "\n".join(_WIDE_CELL.sub(_narrow, line) for line in kept)
+
+
+def _narrow(match: re.Match[str]) -> str:
+    return " |" if match[0].endswith("|") else "| "

@@ -33,6 +33,7 @@ KINDS: Final = ("region", "curve", "confusion")
 MOST_TILES: Final = 120  # cells of one wall
 MOST_PICTURES: Final = 3_600  # of the whole page
 FEWEST_MOMENTS: Final = 3
+MOST_MOMENTS: Final = 12  # that pictures.csv has of a trial
 MOST_EVALUATIONS: Final = 41  # of a learning curve
 MOST_POINTS: Final = 300  # training points under a picture
 SHADES: Final = 6  # of a class in a decision region: how certain the network is
@@ -53,8 +54,9 @@ class _Wall:
 def playground_data(studies: Sequence[StudyResults]) -> dict[str, Any]:
     """Every wall that there is, ready for JSON; the pictures of each are one compressed text."""
     found = [wall for study in studies for wall in _walls(study)]
+    large = [wall for wall in found if wall.kind != "confusion"]  # a matrix is a twentieth of them
     moments = moments_within(
-        [(len(wall.rows), wall.pictures["step"].nunique()) for wall in found], MOST_PICTURES
+        [(len(wall.rows), wall.pictures["step"].nunique()) for wall in large], MOST_PICTURES
     )
     return {"classes": list(CLASSES), "walls": [_told(wall, moments) for wall in found]}
 
@@ -65,7 +67,7 @@ def moments_within(walls: Sequence[tuple[int, int]], most: int) -> int:
     Args:
         walls: cells and moments of each.
     """
-    moments = max((count for _, count in walls), default=FEWEST_MOMENTS)
+    moments = max((count for _, count in walls), default=MOST_MOMENTS)
     while moments > FEWEST_MOMENTS and sum(c * min(m, moments) for c, m in walls) > most:
         moments -= 1
     return moments

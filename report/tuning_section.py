@@ -18,6 +18,7 @@ from report.prose import difference_phrase
 from report.views import TaskView, estimate_of, in_units, spoken
 
 MOST_GREY = 0  # lines without a name
+MOST_ROWS, SHOWN = 14, 12  # of the table; of more cells so many, and the baseline
 
 
 def tuning_topic(
@@ -114,7 +115,7 @@ def _violation(view: TaskView, row: dict[str, object]) -> str:
 
 def _table(found: Sequence[tuple[TaskView, pd.DataFrame]]) -> Table:
     """Expected response with one rate drawn at random and with the best of as many as there are."""
-    labels = list(dict.fromkeys(label for _, best in found for label in best["label"]))
+    labels = _tabled(found)
     columns: dict[str, dict[str, str]] = {}
     for view, best in found:
         digits = 1 if _scale(view).unit else 3
@@ -137,16 +138,30 @@ def _table(found: Sequence[tuple[TaskView, pd.DataFrame]]) -> Table:
         ),
         numeric=frozenset(columns),
         strong=frozenset(i for i, label in enumerate(labels) if label == base),
-        note=_note(found),
+        note=_note(found, len(labels)),
     )
 
 
-def _note(found: Sequence[tuple[TaskView, pd.DataFrame]]) -> str:
+def _tabled(found: Sequence[tuple[TaskView, pd.DataFrame]]) -> list[str]:
+    """The cells of the table in the order of the study: of many those that tuning helps most."""
+    labels = [str(x) for x in dict.fromkeys(x for _, best in found for x in best["label"])]
+    if len(labels) <= MOST_ROWS:
+        return labels
+    places = [_costs(view, best).rank() / len(best) for view, best in found]
+    worth = pd.concat(places, axis=1).mean(axis=1).sort_values(ascending=False, kind="stable")
+    kept = {*worth.index[:SHOWN], found[0][0].baseline}
+    return [label for label in labels if label in kept]
+
+
+def _note(found: Sequence[tuple[TaskView, pd.DataFrame]], shown: int) -> str:
+    many = len({label for _, best in found for label in best["label"]})
+    left = f" The {shown} cells that tuning helps most; {many - shown} are not shown."
     seeds = int(min(best["n"].min() for _, best in found))
     return (
         "Rates drawn with replacement from those of the study's grid, each worth its mean over "
         f"{counted(seeds, 'tuning seed')}; a diverged trial counts as the worst of the task, and "
-        "no rate as less than the constant predictor. A wider grid costs more."
+        f"no rate as less than the constant predictor. A wider grid costs more."
+        f"{left if many > shown else ''}"
     )
 
 

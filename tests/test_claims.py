@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -218,7 +219,7 @@ def test_where_the_means_of_a_trend_turn_back_is_said():
     [judgement] = judged(study(scores, DEEP), claim)
     assert judgement.verdict == "supported"
     assert judgement.reversals == (("depth 2", "depth 4"),)
-    assert "The means turn back between depth 2 and depth 4." in particulars(judgement)
+    assert "The means turn back from depth 2 to depth 4." in particulars(judgement)
 
 
 def test_a_family_is_the_claims_on_one_task_and_response():
@@ -489,6 +490,65 @@ def test_a_publication_that_cannot_be_compared_says_why(entry, reason):
     found = known(study([[0.90, 0.92, 0.94], [0.5, 0.5, 0.3]], ONE), **entry)
     assert found.verdict == published.UNTESTED
     assert reason in found.reason
+
+
+def test_known_results_say_when_they_were_read_and_where_published():
+    results = study([[0.90, 0.92, 0.94], [0.5, 0.5, 0.3]], ONE)
+    cell = {"activation": "relu"}
+    results.study["published"] = [
+        {"id": "K", "cell": cell, "values": [0.92], "source": "a book"},
+        {"id": "K", "cell": cell, "values": [0.99]},
+        {"id": "L", "cell": cell, "values": [0.92], "last": 5},
+        {"id": "L", "cell": cell, "values": [0.92], "step": 40},
+        {"id": "M", "response": "val_loss", "values": [0.92], "last": "x"},
+    ]
+    section, [finding] = published_section([results])
+    [table] = section.blocks[1:]
+    column = {name: [row[i] for row in table.rows] for i, name in enumerate(table.header)}
+    assert column["read"][:2] == ["at the end", "at the end"]
+    assert column["read"][2:4] == ["mean of the last 5 evaluations", "at step 40"]
+    assert column["source"] == ["a book", "a book", "–", "–", "–"]
+    outside = [line for line in finding.lines if line.startswith("K, relu on spiral")]
+    assert outside == [
+        "K, relu on spiral: test accuracy, read at the end, is 92% here (spread 2.0, n = 3 seeds) "
+        "where 99% was published: below it by more than the 6.9 percentage points allowed."
+    ]
+    assert any("step and last must be whole numbers" in line for line in finding.lines)
+
+
+def test_values_read_off_the_curves_are_those_of_pandas():
+    """The mean over the last two evaluations of every trial, and the one at a step."""
+    results = study([[0.9, 0.9, 0.9], [0.5, 0.5, 0.3]], ONE)
+    trials = results.trials.loc[results.trials["stage"] == "final", "trial"].astype(str)
+    rng = np.random.default_rng(3)
+    rows = [(trial, step, rng.random()) for trial in trials for step in (0, 20, 40)]
+    curves = pd.DataFrame(rows, columns=["trial", "step", "val_loss"])
+    results = replace(results, curves=curves)
+    mine = curves[curves["trial"].str.contains("activation=relu")]
+    late = mine[mine["step"] > 0].groupby("trial")["val_loss"].mean()
+    entry = {"values": [0.5], "response": "val_loss"}
+    assert known(results, last=2, **entry).measured.value == pytest.approx(late.mean())
+    middle = mine.loc[mine["step"] == 20, "val_loss"]
+    assert known(results, step=20, **entry).measured.value == pytest.approx(middle.mean())
+    assert known(results, step=20, **entry).spread == pytest.approx(middle.std())
+
+
+def test_a_known_study_without_numbers_tells_the_order_of_its_cells():
+    scores = [[0.7, 0.72, 0.71, 0.69], [0.9, 0.91, 0.92, 0.9], [0.71, 0.7, 0.69, 0.72]]
+    results = study(scores, {"activation": ("relu", "elu", "gelu")})
+    results.study.update({"group": "known", "claims": [], "published": []})
+    section, findings = published_section([results])
+    means = [100 * float(np.mean(row)) for row in scores]
+    p = stats.ttest_rel(scores[1], scores[0]).pvalue
+    assert p < 0.025
+    assert findings == []
+    [told] = section.blocks[0].sentences
+    assert "from the best test accuracy on: elu (" in told
+    order = re.findall(r"(\w+) \(([\d.]+)%\)", told)
+    assert [name for name, _ in order] == ["elu", "relu", "gelu"]
+    assert [float(x) for _, x in order] == pytest.approx([means[1], means[0], means[2]], abs=0.51)
+    assert re.search(r"elu \([\d.]+%\), relu \([\d.]+%\) = gelu", told)
+    assert "= where a step is not resolved (97.5% t intervals" in told
 
 
 # In the report

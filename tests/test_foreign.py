@@ -42,7 +42,8 @@ def dropout(input_shape, outputs):
     return nn.Sequential(nn.Linear(*input_shape, 9), nn.Dropout(0.3), nn.Linear(9, outputs))
 
 def batch_norm(input_shape, outputs):
-    return nn.Sequential(nn.Linear(*input_shape, 9, bias=False), nn.BatchNorm1d(9), nn.Linear(9, outputs))
+    first = nn.Linear(*input_shape, 9, bias=False)
+    return nn.Sequential(first, nn.BatchNorm1d(9), nn.Linear(9, outputs))
 
 class Branch(nn.Module):
     """Which function it is depends on the data."""
@@ -214,7 +215,8 @@ def test_an_mlp_given_as_a_module_trains_as_the_built_in_one(folder, monkeypatch
         assert missing <= known
     for ours, theirs in zip(found.curves, expected.curves, strict=True):
         assert ours.pop("trial") == theirs.pop("trial")
-        assert ours == pytest.approx(theirs, rel=1e-7, abs=1e-7)
+        for key, value in theirs.items():
+            assert ours[key] == (value if value is None else pytest.approx(value, 1e-7, 1e-7)), key
 
 
 def plain_loop(stack, member):

@@ -176,7 +176,9 @@ def test_images_leave_a_confusion_of_their_test_part():
 
     shape = {"pictures": True, "steps": 30, "rates": (0.01,), "minibatch": 64}
     outcome = train(stack_of("digits", **shape))
-    (picture,) = outcome.pictures
+    *early, picture = outcome.pictures
+    assert [each["step"] for each in early] == [0, 8, 15, 22]
+    assert {each["kind"] for each in early} == {"confusion"}
     values = values_of(picture)
     assert (picture["kind"], picture["step"], values.shape) == ("confusion", 30, (10, 10))
     assert np.abs(values.sum(1) - 255).max() <= 5  # ten cells rounded to a byte

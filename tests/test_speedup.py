@@ -6,7 +6,7 @@ import pytest
 
 from ablations.levels import Level
 from ablations.training import train
-from benchmarks import peers, speedup
+from benchmarks import peers, speedup, standard
 from benchmarks.rates import seconds_of
 from benchmarks.speedup import contest, disagreeing, geometric_mean, ratios, read_speedups, render
 from benchmarks.work import examples_seen, work_of
@@ -127,13 +127,17 @@ def test_a_rate_has_a_sample_for_every_call_after_the_warm_up():
 def test_a_case_that_is_measured_again_leaves_the_others_alone(tmp_path, monkeypatch):
     measured = []
 
-    def rows_of(each, pool, cores, rounds, stop):
+    def rows_of(each, ways, rounds, stop, left_out):
         measured.append(each.name)
         seconds = float(len(measured))
         return [
             {**row("stacked", k, seconds, 4), "case": each.name, "order": 0, "steps": 5}
             for k in range(rounds)
         ]
+
+    def profile(pool, cores, stop):
+        sample = row("stacked", 0, 7.0, 4)
+        return [{**sample, "case": standard.NAME, "order": 0, "steps": 5}], {"strata": {}}
 
     class NoPool:
         def __init__(self, cores):
@@ -146,17 +150,25 @@ def test_a_case_that_is_measured_again_leaves_the_others_alone(tmp_path, monkeyp
     monkeypatch.setattr(speedup, "contests", lambda: contests)
     monkeypatch.setattr(speedup, "_contest_rows", rows_of)
     monkeypatch.setattr(speedup, "Processes", NoPool)
+    monkeypatch.setattr(speedup, "stacked", lambda *_: None)
+    monkeypatch.setattr(standard, "profile_rows", profile)
     monkeypatch.setattr(speedup, "measured_rates", lambda: {"multiply_adds": 1})
 
     speedup.measure(2, tmp_path)
     again = speedup.measure(2, tmp_path, "numbers")
+    whole = speedup.measure(2, tmp_path, "standard profile")
 
     rows, notes = read_speedups(tmp_path)
     assert measured == ["full batch", "numbers", "numbers"]
     assert [row["case"] for row in again] == ["numbers"] * 2
-    assert {row["case"]: float(row["seconds"]) for row in rows} == {"full batch": 1, "numbers": 3}
-    assert len(rows) == 4
-    assert set(notes) == {"full batch", "numbers"}
+    assert [row["case"] for row in whole] == ["standard profile"]
+    assert {row["case"]: float(row["seconds"]) for row in rows} == {
+        "full batch": 1,
+        "numbers": 3,
+        "standard profile": 7,
+    }
+    assert len(rows) == 5
+    assert set(notes) == {"full batch", "numbers", "standard profile"}
 
 
 def test_files_that_cannot_be_read_are_measured_anew(tmp_path):
@@ -166,9 +178,33 @@ def test_files_that_cannot_be_read_are_measured_anew(tmp_path):
     assert read_speedups(tmp_path) == ([], {})
 
 
-def test_a_busy_machine_has_fewer_rounds_but_never_less_than_three(monkeypatch):
+def test_a_busy_machine_has_fewer_rounds_but_never_less_than_three():
     sample = speedup.Sample(1.0, 1, [0.5])
-    monkeypatch.setattr(speedup, "ways_of", lambda *_: {"stacked": lambda: sample})
-    monkeypatch.setattr(speedup, "stacked", lambda *_: sample)
-    rows = list(speedup._contest_rows(SHORT["numbers"], None, 2, 5, stop=0.0))
+    ways = {"stacked": lambda: sample}
+    rows = list(speedup._contest_rows(SHORT["numbers"], ways, 5, 0.0, {}))
     assert [row["round"] for row in rows] == [0, 1, 2]
+
+
+def test_a_way_that_fails_is_left_out_with_its_reason_and_the_rest_is_measured(capsys):
+    """As joblib does when the kernel kills its workers for lack of memory."""
+
+    def killed():
+        raise MemoryError("a worker was\nkilled")
+
+    sample = speedup.Sample(1.0, 1, [0.5])
+    ways = {"stacked": lambda: sample, "joblib": killed, "notebook": lambda: sample}
+    left_out = {}
+    rows = list(speedup._contest_rows(SHORT["numbers"], ways, 2, 1e12, left_out))
+    assert left_out == {"joblib": "MemoryError: a worker was killed"}
+    assert sorted((row["round"], row["way"]) for row in rows) == [
+        (0, "notebook"), (0, "stacked"), (1, "notebook"), (1, "stacked"),
+    ]  # fmt: skip
+    assert "numbers: joblib is left out; MemoryError" in capsys.readouterr().err
+
+
+def test_stacks_that_fail_end_the_comparison():
+    def killed():
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        list(speedup._contest_rows(SHORT["numbers"], {"stacked": killed}, 2, 1e12, {}))
