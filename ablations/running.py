@@ -87,6 +87,7 @@ class Found:
     damaged: list[str] = field(default_factory=list)
     keys: dict[tuple[Member, int], str] = field(default_factory=dict)  # by first trial and size
     trained: dict[str, list[Cell]] = field(default_factory=dict)  # by task
+    earlier: bool | None = None  # whether there were records when its stacks were first asked for
 
     def key(self, stack: Stack) -> str:
         """The name of a stack's record."""
@@ -112,7 +113,9 @@ class Found:
 
     def kept(self, stack: Stack) -> Outcome:
         """What the record of a shorter or longer block holds of a stack that has none."""
-        if (self.folder / "records").is_dir():
+        if self.earlier is None:
+            self.earlier = any(self.folder.glob("records/*/*.json"))
+        if self.earlier:
             for block in related_blocks(self.study, stack):
                 key = key_of(block, self.context[block.task.name])
                 payload = read_record(self.folder, key, self.say_damaged)
@@ -446,9 +449,11 @@ class Run:
         """A tuning stack is done: queue the final stacks whose rate is known now."""
         for study, cell in self.undecided.pop(key, ()):
             rate = chosen_rate(study, cell, self.found)
-            if rate is not None:
-                for stack in final_stacks(study, study.task(cell.task), cell, rate):
-                    self._queue(self.found[study.name], stack)
+            if rate is None:  # what ended was the same stack of another study
+                self.undecided.setdefault(key, []).append((study, cell))
+                continue
+            for stack in final_stacks(study, study.task(cell.task), cell, rate):
+                self._queue(self.found[study.name], stack)
 
     def _submit(self) -> None:
         while self.retries and self.pool.room():
@@ -465,7 +470,9 @@ class Run:
 
     def _start(self, found: Found, stack: Stack) -> None:
         key = found.key(stack)
-        handle = try_lock(record_path(found.folder, key).with_suffix(".lock"))
+        handle = None
+        if key not in self.active:  # another study may be training the same
+            handle = try_lock(record_path(found.folder, key).with_suffix(".lock"))
         if handle is None:
             self.elsewhere.append((time.monotonic() + LOCK_POLL, found, stack))
             return
@@ -596,6 +603,7 @@ def _further(found: Mapping[str, Found], studies: Sequence[Study]) -> list[Study
     """The studies whose look has left contrasts open, at their next look."""
     for study in studies:
         found[study.name].study = reached(found, study)
+        found[study.name].earlier = True  # the last look's records may hold trials of this one
     after = at_their_looks(found, studies)
     return [now for now, before in zip(after, studies, strict=True) if now.seeds > before.seeds]
 

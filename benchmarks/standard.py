@@ -13,7 +13,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ablations.design import Study, trained_cells
@@ -76,6 +76,7 @@ def profile_rows(
     if studies is None:
         studies = [load_study(path) for path in find_studies("core")]
     strata = strata_of(studies)
+    _warm_up(strata, pool, cores)
     rows: list[dict[str, Any]] = []
     sampled: list[str] = []
     for number, samples in enumerate(drawn(strata, random.Random(NAME))):
@@ -95,6 +96,13 @@ def profile_rows(
         "cores": cores,
     }
     return rows, note
+
+
+def _warm_up(strata: Mapping[str, Sequence[Stack]], pool: Processes, cores: int) -> None:
+    """Each task once on every worker, so that imports and reading data are not timed."""
+    first = {stacks[0].task: replace(stacks[0], steps=5) for stacks in strata.values()}
+    for stack in first.values():
+        _stacked([stack] * cores, pool)
 
 
 def _side_by_side(stacks: Sequence[Stack], pool: Processes, first: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from report.escaping import visible
 from report.estimates import Estimate
 from report.frames import records
 from report.numbers import capitalised, counted, number
-from report.speedups import ratios, shares
+from report.speedups import profiles, ratios, sampled, shares
 from report.time_words import ratio_texts
 
 WAYS = {
@@ -29,6 +29,8 @@ def speedup_section(
     """The section where speedup.csv is there, and the smallest lead over the notebook loop."""
     if speedup.empty:
         return None, []
+    whole = sampled(speedup, notes)
+    speedup = speedup[~speedup["case"].isin(list(profiles(notes)))]
     found = ratios(speedup)
     place = {way: number for number, way in enumerate(WAYS)}
     cases = list(dict.fromkeys(found["case"]))
@@ -41,7 +43,13 @@ def speedup_section(
     blocks: list[Block] = []
     if len(reached):
         blocks.append(Answer(sentences=tuple(limit_sentence(row) for row in records(reached))))
-    blocks += [Text(paragraphs=(_how(speedup),)), ratio_table(found)]
+    if len(whole):
+        lines = tuple(profile_sentence(row) for row in records(whole))
+        blocks.append(Answer(sentences=lines))
+    if len(found):
+        blocks += [Text(paragraphs=(_how(speedup),)), ratio_table(found)]
+    missing = left_out(notes)
+    blocks += [Text(paragraphs=missing)] if missing else []
     blocks += [share_table(reached)] if len(reached) else []
     section = Section(
         anchor="throughput-speedup",
@@ -61,6 +69,32 @@ def _how(speedup: pd.DataFrame) -> str:
         "and as others would train them, from the same weights on the same minibatches; slow ways "
         f"train a few trials and are scaled per trial. {capitalised(rounds)}, interleaved in "
         "random order; ratios are of seconds per trial within a round."
+    )
+
+
+def profile_sentence(row: Mapping[str, Any]) -> str:
+    """What a whole profile takes, and would take in a notebook."""
+    value, interval = ratio_texts(
+        Estimate(row["value"], row["low"], row["high"], int(row["sampled"]), "")
+    )
+    return (
+        f"The {visible(row['case'])} of the core group would take a notebook's loop "
+        f"{number(row['notebook'] / 60, 0)} minutes and takes the stacks on "
+        f"{counted(int(row['cores']), 'core')} {number(row['stacked'], 0)} s of training, "
+        f"{value} times less (95% t interval {interval}; {int(row['sampled'])} of "
+        f"{int(row['stacks'])} stacks sampled by study, task and stage, two trials of each in the "
+        "loop)."
+    )
+
+
+def left_out(notes: Mapping[str, Any]) -> tuple[str, ...]:
+    """A line for each way that failed, with its reason."""
+    cases = notes.get("cases")
+    return tuple(
+        f"{visible(case)}: {WAYS.get(way, visible(way))} failed and is left out ({visible(why)})."
+        for case, note in (cases if isinstance(cases, dict) else {}).items()
+        if isinstance(note, dict)
+        for way, why in dict(note.get("left_out", {})).items()
     )
 
 

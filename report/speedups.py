@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from report.estimates import Estimate, Floats, interval_name, mean_estimate, median_interval
 
@@ -42,6 +43,70 @@ def ratios(speedup: pd.DataFrame) -> pd.DataFrame:
     columns = ["case", "way", "value", "low", "high", "n", "interval"]
     columns += ["with_value", "with_low", "with_high"]
     return pd.DataFrame(found, columns=columns)
+
+
+def sampled(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
+    """Cases that are whole profiles, of which stacks were sampled by stratum.
+
+    A total is the sum over strata of stacks times the mean seconds of those sampled. The interval
+    of the ratio of both totals is Student's t with its linearised variance (Cochran 1977,
+    sections 6.10 and 6.11), the finite number of stacks minded.
+
+    Returns:
+        `case`, `stacks`, `sampled`, `cores`, `stacked` and `notebook` (seconds on the clock of the
+        whole profile), `value`, `low`, `high` of how many times faster the stacks are.
+    """
+    found = []
+    for case, note in profiles(notes).items():
+        own = speedup[speedup["case"] == case]
+        try:
+            sizes = {name: int(each["stacks"]) for name, each in note["strata"].items()}
+            cores = int(note["cores"])
+            strata = own["round"].map(lambda n, names=note["sampled"]: str(names[int(n)]))
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError):
+            continue
+        cost = own.assign(stratum=strata).pivot_table(
+            index=["round", "stratum"], columns="way", values=["seconds", "trials"]
+        )
+        if own.empty or not {STACKED, "notebook"} <= set(own["way"]):
+            continue
+        ours = cost["seconds"][STACKED] / cores
+        each = cost["seconds"]["notebook"] / cost["trials"]["notebook"]
+        pairs = pd.DataFrame({"ours": ours, "theirs": each * cost["trials"][STACKED]}).dropna()
+        found.append({"case": case, "cores": cores, **_totals(pairs, sizes)})
+    columns = ["case", "stacks", "sampled", "cores", "stacked", "notebook", "value", "low", "high"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def profiles(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """The notes of cases that are whole profiles."""
+    cases = notes.get("cases")
+    each = cases.items() if isinstance(cases, dict) else ()
+    return {case: note for case, note in each if isinstance(note, dict) and "strata" in note}
+
+
+def _totals(pairs: pd.DataFrame, sizes: Mapping[str, int]) -> dict[str, float]:
+    """Totals and their ratio from seconds of sampled stacks, indexed by round and stratum."""
+    groups = {str(name): group for name, group in pairs.groupby(level="stratum")}
+    ours = sum(sizes[name] * float(group["ours"].mean()) for name, group in groups.items())
+    theirs = sum(sizes[name] * float(group["theirs"].mean()) for name, group in groups.items())
+    ratio, variance = theirs / ours, 0.0
+    for name, group in groups.items():
+        n, size = len(group), sizes[name]
+        if 1 < n < size:
+            rest = group["theirs"] - ratio * group["ours"]
+            variance += size**2 * (1 - n / size) * float(rest.var()) / n
+    degrees = max(len(pairs) - len(groups), 1)
+    half = float(stats.t.ppf(0.975, degrees)) * float(np.sqrt(variance)) / ours
+    return {
+        "stacks": sum(sizes.values()),
+        "sampled": len(pairs),
+        "stacked": ours,
+        "notebook": theirs,
+        "value": ratio,
+        "low": ratio - half,
+        "high": ratio + half,
+    }
 
 
 def _bounds(estimate: Estimate) -> dict[str, float]:

@@ -78,7 +78,8 @@ def test_what_has_no_parameters_and_keeps_the_shape_stands_in_the_row_before():
     assert any("ReLU" in layer.module and "," in layer.module for layer in layers)
     for key in ("parameters", "multiply_adds"):
         assert sum(getattr(x, key) for x in layers) == sum(x[key] for x in given_layers)
-    assert layers[-1].shape == str(given_layers[-1]["shape"][-1])
+    shapes = {" × ".join(map(str, layer["shape"])) for layer in given_layers}
+    assert {layer.shape for layer in layers} == shapes, "every shape has a row"
 
 
 def test_equal_networks_have_one_table_that_names_both():

@@ -191,7 +191,7 @@ def test_of_many_cells_the_baseline_the_best_and_the_worst_are_kept(studies):
 
 @pytest.mark.parametrize(
     ("walls", "most", "moments"),
-    [([(10, 12)], 120, 12), ([(10, 12)], 119, 11), ([(100, 12), (5, 3)], 20, 3), ([], 9, 3)],
+    [([(10, 12)], 120, 12), ([(10, 12)], 119, 11), ([(100, 12), (5, 3)], 20, 3), ([], 9, 12)],
 )
 def test_moments_are_as_many_as_the_budget_of_pictures_allows(walls, most, moments):
     assert moments_within(walls, most) == moments

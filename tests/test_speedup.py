@@ -1,13 +1,24 @@
 """Every way of the speed comparison trains the same trials to the same loss."""
 
+import math
+import random
+import time
 from dataclasses import replace
 
 import pytest
+import torch
+from conftest import stack_of
 
+from ablations import workers
+from ablations.design import trials_of
 from ablations.levels import Level
+from ablations.running import Settings, find, run
+from ablations.stacking import stack_count
+from ablations.studyfile import find_studies, load_study
 from ablations.training import train
 from benchmarks import peers, speedup, standard
 from benchmarks.rates import seconds_of
+from benchmarks.recipes import recipe_losses, recipe_of
 from benchmarks.speedup import contest, disagreeing, geometric_mean, ratios, read_speedups, render
 from benchmarks.work import examples_seen, work_of
 
@@ -194,12 +205,11 @@ def test_a_way_that_fails_is_left_out_with_its_reason_and_the_rest_is_measured(c
     sample = speedup.Sample(1.0, 1, [0.5])
     ways = {"stacked": lambda: sample, "joblib": killed, "notebook": lambda: sample}
     left_out = {}
-    rows = list(speedup._contest_rows(SHORT["numbers"], ways, 2, 1e12, left_out))
+    rows = list(speedup._contest_rows(SHORT["numbers"], ways, 2, math.inf, left_out))
     assert left_out == {"joblib": "MemoryError: a worker was killed"}
-    assert sorted((row["round"], row["way"]) for row in rows) == [
-        (0, "notebook"), (0, "stacked"), (1, "notebook"), (1, "stacked"),
-    ]  # fmt: skip
-    assert "numbers: joblib is left out; MemoryError" in capsys.readouterr().err
+    both = [(number, way) for number in (0, 1) for way in ("notebook", "stacked")]
+    assert sorted((row["round"], row["way"]) for row in rows) == both
+    assert "line: joblib is left out; MemoryError" in capsys.readouterr().err
 
 
 def test_stacks_that_fail_end_the_comparison():
@@ -207,4 +217,117 @@ def test_stacks_that_fail_end_the_comparison():
         raise RuntimeError("no memory")
 
     with pytest.raises(RuntimeError, match="no memory"):
-        list(speedup._contest_rows(SHORT["numbers"], {"stacked": killed}, 2, 1e12, {}))
+        list(speedup._contest_rows(SHORT["numbers"], {"stacked": killed}, 2, math.inf, {}))
+
+
+# The whole standard profile
+
+
+def test_the_strata_hold_every_stack_of_the_core_group():
+    studies = [load_study(path) for path in find_studies("core")]
+    strata = standard.strata_of(studies)
+    assert sum(map(len, strata.values())) == sum(map(stack_count, studies))
+    trials = sum(len(stack.members) for stacks in strata.values() for stack in stacks)
+    assert trials == sum(1 for study in studies for _ in trials_of(study))
+    assert {name.rpartition(", ")[2] for name in strata} == {"tuning", "final"}
+    first, second, *_ = standard.drawn(strata, random.Random(0))
+    assert {each.stratum for each in first} == strata.keys()
+    assert not {each.stack for each in first} & {each.stack for each in second}
+
+
+def sample(number, way, seconds, trials, loss=0.5):
+    return {**row(way, number, seconds, trials, loss=loss), "case": standard.NAME}
+
+
+def test_totals_weight_each_stratum_by_its_stacks():
+    """Two of three stacks of a, all two of b; by hand, on two cores, ten trials in each."""
+    note = {
+        "cores": 2,
+        "sampled": ["a", "b", "a", "b"],
+        "strata": {"a": {"stacks": 3}, "b": {"stacks": 2}},
+    }
+    seconds = [(2.0, 1.0), (4.0, 2.0), (2.0, 2.0), (8.0, 3.0)]
+    rows = [sample(n, "stacked", ours, 10) for n, (ours, _) in enumerate(seconds)]
+    rows += [sample(n, "notebook", theirs, 2) for n, (_, theirs) in enumerate(seconds)]
+    found = standard.totals(rows, note)
+    assert found.stacked == pytest.approx(3 * 1 + 2 * 3)  # means of 1, 1 and of 2, 4
+    assert found.notebook == pytest.approx(3 * 7.5 + 2 * 12.5)  # of 5, 10 and of 10, 15
+    ratio = 47.5 / 9
+    # only a is sampled: residuals 5 - R and 10 - R, whose variance is 12.5, of 2 from 3
+    error = (9 * (1 - 2 / 3) * 12.5 / 2) ** 0.5 / 9
+    assert (found.ratio, found.ratio - found.low) == pytest.approx(
+        (ratio, 4.3027 * error), rel=1e-3
+    )
+    assert "5 stacks take 9 s, in a notebook 48 s: 5.3 times" in standard.render_totals(found)
+
+
+def test_too_many_sampled_stacks_at_another_loss_are_named():
+    rows = [sample(n, "stacked", 1, 1) for n in range(10)]
+    rows += [sample(n, "notebook", 1, 1, loss=0.5 if n else 0.6) for n in range(9)]
+    rows.append(sample(9, "notebook", 1, 1, loss=None))  # dropout draws its own
+    assert standard.disagreement(rows) == [
+        "standard profile: 1 of 9 stacks end at another loss than the notebook"
+    ]
+    assert not standard.disagreement([row for row in rows if row["round"]])
+
+
+RECIPES = {
+    "residual, tanh, momentum": {"residual": True, "activation": "tanh", "optimizer": "momentum"},
+    "l1": {"regularisation": {"name": "l1", "strength": 0.01}},
+    "l2, few examples": {"regularisation": {"name": "l2", "strength": 0.1}, "train_size": 40},
+    "weight decay": {"regularisation": "weight_decay", "optimizer": "adamw"},
+    "label smoothing, batch norm": {"regularisation": "label_smoothing", "norm": "batch"},
+    "layer norm": {"regularisation": "layer_norm"},
+    "early stopping": {"regularisation": {"name": "early_stopping", "patience": 1}},
+    "cosine": {"schedule": "cosine"},
+    "steps": {"schedule": "step"},
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_in_a_notebook_reaches_the_loss_of_the_stacks(name):
+    levels = {"minibatch": 16, "width": 9} | RECIPES[name]
+    rates = {"rates": (0.03,), "steps": 40, "evaluations": 8}
+    stack = stack_of("spiral", seeds=(0, 1), settings={"points": 30}, **rates, **levels)
+    recipe = recipe_of(stack, 2)
+    assert recipe.repeatable
+    expected = [row["train_loss"] for row in train(stack).rows]
+    assert recipe_losses(recipe) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("regularisation", ["dropout", "input_noise"])
+def test_recipes_with_chance_of_their_own_train_and_leave_global_generators(regularisation):
+    stack = stack_of("wave", regularisation=regularisation, steps=5)
+    before = torch.get_rng_state()
+    recipe = recipe_of(stack, 1)
+    assert not recipe.repeatable
+    assert all(math.isfinite(loss) for loss in recipe_losses(recipe))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.slow
+def test_the_runner_costs_less_than_a_millisecond_per_trial(tmp_path, monkeypatch):
+    """Planning, records, CSV and progress of the core group at few steps: all but training.
+
+    Imports and the reading of data sets are done before; the records are as large as ever. Time
+    on the processor: what waits for the disk waits while the workers train.
+    """
+    studies = [replace(load_study(path), steps=20) for path in find_studies("core")]
+    find(studies, tmp_path, "cpu")  # imports, data
+    training = 0.0
+
+    def timed(*arguments, **options):
+        nonlocal training
+        start = time.process_time()
+        outcome = train(*arguments, **options)
+        training += time.process_time() - start
+        return outcome
+
+    monkeypatch.setattr(workers, "train", timed)
+    start = time.process_time()
+    tally = run(studies, Settings(tmp_path, workers=0, quiet=True))
+    overhead = time.process_time() - start - training
+    assert tally.complete
+    assert tally.expected > 5000
+    print(f"{overhead:.2f} s, {1000 * overhead / tally.expected:.2f} ms per trial")
+    assert overhead / tally.expected < 0.001

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from report.files import read_table
 from report.schema import (
     ADDED,
-    DERIVED,
     CURVES,
+    DERIVED,
     FACTORS,
     PICTURES,
     POINTS,

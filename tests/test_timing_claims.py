@@ -9,8 +9,8 @@ from scipy import stats
 from test_effects import study
 from test_throughput import samples
 
-from report.claims import judge
 from report.claim_words import numbers_of, particulars, refutation
+from report.claims import judge
 from report.throughput import each_iteration
 from report.timing_claims import ratio_of, ratios_of
 
