@@ -9,12 +9,14 @@ Contents, in the order in which the data flows:
     streams         every random number comes from a named stream
     tasks           data as tensors on the device
     layers          layers that hold M trials, beside their plain `nn.Module`
+    sources, foreign   networks of one's own: any `nn.Module`
     network         a cell's network: one description, two forms
     losses          what is minimised, what is reported
     optimizers      update rules with one hyperparameter per trial
     regularisation  penalties, noise, augmentation and schedules
     stacking        trials of equal shape, grouped
     training        one stack, trained to the end
+    compaction      a stack without the trials that have ended
     blocks          blocks of seeds that grow
     records         sealed records, and the CSV files collected from them
     workers         processes that train, supervised

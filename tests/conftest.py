@@ -25,6 +25,14 @@ if "ABLATIONS_DATA" not in os.environ and SHARED_DATA.is_dir():
     os.environ["ABLATIONS_DATA"] = str(SHARED_DATA)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def reports_are_drawn_here():
+    """Small reports are sooner made by one process; `test_shifts` holds several to the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("report.__main__.cores", lambda: 1)
+        yield
+
+
 @pytest.fixture
 def generator():
     """Random tensors that are the same in every run of the tests."""

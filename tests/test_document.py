@@ -78,7 +78,6 @@ def results(tmp_path_factory):
     folder = write_results(tmp_path_factory.mktemp("results") / "standard", studies=small_plans())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", save_measured)
-        patch.setattr("report.__main__.cores", lambda: 1)  # other processes measure nothing here
         assert main(["--results", str(folder)]) == 0
     return folder
 
