@@ -197,7 +197,12 @@ def _amount(shown: Estimate, scale: Scale) -> tuple[str, int]:
 
 
 def digits_for_claim(shown: Estimate, scale: Scale) -> int:
-    """As many digits as its interval supports, without the limit that holds in tables."""
+    """As many digits as its interval supports, without the limit that holds in tables.
+
+    Without an interval it has the digits of the response.
+    """
+    if not shown.high > shown.low:
+        return scale.most_decimals
     return decimals([margin(shown)], max(scale.most_decimals, MOST_DIGITS))
 
 
