@@ -106,7 +106,7 @@ def tally(judged: Sequence[Judgement]) -> str:
     """How many claims came out how; a claim about several tasks counts on each."""
     counts = [(sum(j.verdict == word for j in judged), word) for word in VERDICTS]
     told = listed([f"{count} {word}" for count, word in counts if count])
-    several = len({id(j.claim) for j in judged}) < len(judged)
+    several = len({(j.study, j.statement) for j in judged}) < len(judged)
     each = ", one about several tasks counting on each," if several else ","
     return f"Of {counted(len(judged), 'claim')}{each} {told}."
 
