@@ -1,5 +1,6 @@
 """Textbook claims on trial: every sentence of the studies, its verdict and one picture each."""
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -106,7 +107,8 @@ def tally(judged: Sequence[Judgement]) -> str:
     """How many claims came out how; a claim about several tasks counts on each."""
     counts = [(sum(j.verdict == word for j in judged), word) for word in VERDICTS]
     told = listed([f"{count} {word}" for count, word in counts if count])
-    several = len({(j.study, j.statement) for j in judged}) < len(judged)
+    distinct = {(j.study, json.dumps(j.claim, sort_keys=True, default=str)) for j in judged}
+    several = len(distinct) < len(judged)
     each = ", one about several tasks counting on each," if several else ","
     return f"Of {counted(len(judged), 'claim')}{each} {told}."
 
