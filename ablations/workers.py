@@ -160,13 +160,10 @@ def _work(connection: Connection, number: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     settle_process()
-    connection.send(READY)
-    while True:
-        try:
-            job = connection.recv()
-        except EOFError:
-            return
-        connection.send(_answer(job, number))
+    with suppress(EOFError, OSError):  # the parent has hung up, perhaps amid an answer
+        connection.send(READY)
+        while True:
+            connection.send(_answer(connection.recv(), number))
 
 
 def _leave_with(parent: int) -> None:

@@ -72,7 +72,7 @@ class Runner:
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory):
     """A study of a few seconds, finished once without a fault under `whole`."""
-    runner = Runner(tmp_path_factory.mktemp("faults"), steps=300)
+    runner = Runner(tmp_path_factory.mktemp("faults"), steps=800)
     runner.finish("whole")
     return runner
 
