@@ -244,8 +244,13 @@ def _clipped(allowed: tuple[float, float], low: float, high: float) -> tuple[flo
 
 def _placing(given: tuple[float, float], drawn: tuple[float, float]) -> Callable[[float], float]:
     """From one pair of limits to the other, along a straight line."""
-    slope = (drawn[1] - drawn[0]) / (given[1] - given[0])
-    return lambda value: drawn[0] + slope * (float(value) - given[0])
+    start, end = drawn
+
+    def placed(value: float) -> float:
+        # The share first: the slope overflows where the limits are nearly the same.
+        return start + (end - start) * ((float(value) - given[0]) / (given[1] - given[0]))
+
+    return placed
 
 
 def _some(values: Floats) -> Floats:
