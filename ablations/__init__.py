@@ -15,8 +15,11 @@ Contents, in the order in which the data flows:
     optimizers      update rules with one hyperparameter per trial
     regularisation  penalties, noise, augmentation and schedules
     stacking        trials of equal shape, grouped
-    training        one stack, trained to the end
+    layout          blocks of trials, parts of examples
+    state, minibatches   a stack while it is trained, the examples of its steps
     compaction      a stack without the trials that have ended
+    evaluation, history   what evaluations show, trial by trial
+    outcome, training   what a stack leaves behind; one stack, trained to the end
     blocks          blocks of seeds that grow
     records         sealed records, and the CSV files collected from them
     workers         processes that train, supervised

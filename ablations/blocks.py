@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from ablations.design import Study
+from ablations.outcome import Outcome
 from ablations.stacking import BLOCK, Stack, final_stacks
-from ablations.training import Outcome
 
 
 def related_blocks(study: Study, stack: Stack) -> Iterator[Stack]:

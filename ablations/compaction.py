@@ -27,7 +27,9 @@ from itertools import accumulate
 
 from torch import Tensor
 
+from ablations.layout import blocks_of
 from ablations.optimizers import FusedAdam, Optimizer
+from ablations.state import Training
 from ablations.tasks import Task
 
 SHARE = 0.25  # of the trials of a stack that must have ended
@@ -36,6 +38,25 @@ SHARE = 0.25  # of the trials of a stack that must have ended
 def worth_compacting(ended: int, trials: int) -> bool:
     """Whether a stack with so many ended trials, of all that it holds, is made smaller."""
     return ended > 0 and ended >= SHARE * trials
+
+
+def compacted(training: Training, rows: Tensor) -> Training:
+    """Some rows of a stack, (K,) ascending, as a stack of their own."""
+    seeds, seed_of = training.seed_of[rows].unique(return_inverse=True)
+    chosen = seeds.tolist()
+    flat, buffers = training.values.flat[rows], training.values.buffers[rows]
+    blocks = blocks_of(training.network, flat, buffers, training.layout)
+    return replace(
+        training,
+        task=_task_of_some(training.task, seeds),
+        whole=blocks[0],
+        blocks=blocks[1:],
+        optimizer=optimizer_of_some(training.optimizer, rows),
+        seed_of=seed_of,
+        streams={name: [each[s] for s in chosen] for name, each in training.streams.items()},
+        train_rows=training.train_rows[seeds],
+        running=None if training.running is None else training.running[rows],
+    )
 
 
 def optimizer_of_some(optimizer: Optimizer | FusedAdam, trials: Tensor) -> Optimizer | FusedAdam:
@@ -67,7 +88,7 @@ def _columns(coefficient: Tensor, trials: Tensor) -> Tensor:
     return coefficient[:, trials]
 
 
-def task_of_some(task: Task, seeds: Tensor) -> Task:
+def _task_of_some(task: Task, seeds: Tensor) -> Task:
     """The task of some of its seeds, (K,) of S; the pool of examples stays as it is."""
     return replace(
         task,

@@ -18,13 +18,14 @@ import torch
 from ablations.anatomy import parts_of
 from ablations.design import Cell, TaskSpec, canonical
 from ablations.foreign import Foreign
+from ablations.history import MOMENTS
 from ablations.layers import Convolution
 from ablations.layout import layout_of
 from ablations.network import describe
 from ablations.pictures import CURVE, GRID
 from ablations.sizes import known_shape, known_sizes
 from ablations.stacking import Stack
-from ablations.training import CURVE_EXAMPLES, MOMENTS
+from ablations.state import CURVE_EXAMPLES
 
 TABLE = Path(__file__).parent / "costs.json"
 SPARE = 1  # the copy every stack carries along
@@ -41,9 +42,8 @@ BACKWARD = 3  # a training step costs three passes: forward, and backward to inp
 def work(stack: Stack) -> dict[str, float]:
     """What a stack does, in units that cost time: calls, numbers moved, multiplications."""
     cell = canonical(stack.cell)
-    shape, (train, val, test) = known_shape(stack.task), _sizes(stack.task)
-    train = train if cell.train_size == "all" else min(int(cell.train_size), train)
-    size = train if cell.minibatch == "full" else min(int(cell.minibatch), train)
+    shape, (_, val, test) = known_shape(stack.task), _sizes(stack.task)
+    train, size = _examples(stack.task, cell)
     steps = stack.steps or (stack.epochs or 1) * math.ceil(train / size)
     trials = len(stack.members) + SPARE
     evaluations = min(stack.evaluations, steps) + 1
@@ -79,16 +79,23 @@ def work(stack: Stack) -> dict[str, float]:
 def passes_alone(stack: Stack) -> bool:
     """Whether the trials of a stack pass one by one on a CPU, so that workers may share them."""
     cell = canonical(stack.cell)
-    shape, (train, _, _) = known_shape(stack.task), _sizes(stack.task)
+    shape = known_shape(stack.task)
     parts = list(parts_of(describe(cell, shape, _outputs(stack.task)), shape))
     return layout_of(
         parts,
         shape,
-        step=train if cell.minibatch == "full" else min(int(cell.minibatch), train),
+        step=_examples(stack.task, cell)[1],
         smallest=1,
         alone=cell.regularisation.name != "dropout",
         device=torch.device("cpu"),
     ).one
+
+
+def _examples(task: TaskSpec, cell: Cell) -> tuple[int, int]:
+    """How many examples a cell trains on, and how many of them in one step."""
+    train = _sizes(task)[0]
+    train = train if cell.train_size == "all" else min(int(cell.train_size), train)
+    return train, train if cell.minibatch == "full" else min(int(cell.minibatch), train)
 
 
 def _extras(cell: Cell) -> list[str]:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from ablations.columns import CURVES, PICTURES, POINTS, STACKS, TRIALS
+from ablations.outcome import Outcome
 from ablations.stacking import Stack
-from ablations.training import Outcome
 
 SCHEMA = 1
 DONE = frozenset({"finished", "diverged"})  # what is not tried again

@@ -32,6 +32,7 @@ from ablations.design import (
 from ablations.levels import text
 from ablations.looks import open_contrasts
 from ablations.network import describe
+from ablations.outcome import Outcome, Status
 from ablations.processor import matrix_routines
 from ablations.provenance import code_hash, machine
 from ablations.records import (
@@ -51,7 +52,6 @@ from ablations.records import (
 from ablations.stacking import Member, Stack, final_stacks, tuning_stack
 from ablations.streams import Streams
 from ablations.tasks import Task, checksum, load_task
-from ablations.training import Outcome, Status
 from ablations.workers import Here, Job, Pool, Processes, Result, failed_row
 
 LOCK_POLL = 0.5  # seconds between looks at a stack that another process is training

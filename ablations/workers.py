@@ -17,10 +17,11 @@ from typing import Any, Protocol
 
 import torch
 
+from ablations.outcome import Outcome, Status
 from ablations.processor import settle_process
 from ablations.records import canonical_json
 from ablations.stacking import Member, Stack
-from ablations.training import Outcome, Status, train
+from ablations.training import train
 
 ORPHAN_CHECK = 0.5  # seconds between a worker's looks whether its parent still lives
 START_LIMIT = 120.0  # seconds a worker may take to import torch, not counted against its job

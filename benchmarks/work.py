@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from ablations.anatomy import parts_of
 from ablations.design import canonical
+from ablations.history import evaluation_steps
 from ablations.network import describe
 from ablations.stacking import Stack
+from ablations.state import CURVE_EXAMPLES
 from ablations.streams import Streams
 from ablations.tasks import load_task
-from ablations.training import CURVE_EXAMPLES, evaluation_steps
 
 FLOAT = 4  # bytes of a float32
 UPDATE_TRAFFIC = {

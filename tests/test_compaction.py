@@ -8,7 +8,7 @@ import torch
 from conftest import stack_of
 from test_bytes import SMALL, bytes_of, some
 
-from ablations import training
+from ablations import history, training
 from ablations.compaction import SHARE, optimizer_of_some, worth_compacting
 from ablations.levels import OPTIMIZERS
 from ablations.optimizers import stacked_optimizer
@@ -19,14 +19,14 @@ PATIENCE = {"name": "early_stopping", "patience": 1}
 
 def rule(monkeypatch, share):
     """Compact when this share of a stack has ended; returns the sizes that stacks came to."""
-    sizes, compacted = [], training._compacted
+    sizes, compacted = [], history.compacted
 
     def watched(stack, rows):
         sizes.append(len(rows) - stack.layout.spares)
         return compacted(stack, rows)
 
     monkeypatch.setattr(training, "worth_compacting", lambda n, of: n > 0 and n >= share * of)
-    monkeypatch.setattr(training, "_compacted", watched)
+    monkeypatch.setattr(history, "compacted", watched)
     return sizes
 
 
@@ -106,7 +106,7 @@ def test_where_every_trial_passes_alone_the_bytes_stay_the_same(monkeypatch):
     """A layout without spares and with blocks of one: a wide network on many examples."""
     data = {"points": 400, "validation_points": 17, "test_points": 19}
     stack = stopping("spiral", settings=data, width=700, depth=1, rates=(0.001, 0.1), steps=16)
-    sizes, compacted = [], training._compacted
+    sizes, compacted = [], history.compacted
 
     def watched(whole, rows):
         assert whole.layout.one
@@ -115,7 +115,7 @@ def test_where_every_trial_passes_alone_the_bytes_stay_the_same(monkeypatch):
         return compacted(whole, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_compacted", watched)
+        patch.setattr(history, "compacted", watched)
         train(stack)
     assert sizes
     assert_compaction_changes_nothing(monkeypatch, stack)

@@ -20,6 +20,7 @@ from test_studyfile import small_study
 from ablations import provenance
 from ablations.design import trained_cells
 from ablations.levels import FACTORS, Level
+from ablations.outcome import Outcome
 from ablations.records import (
     TRIALS,
     RecordError,
@@ -39,7 +40,6 @@ from ablations.records import (
 )
 from ablations.running import record_context
 from ablations.stacking import final_stacks, tuning_stack
-from ablations.training import Outcome
 
 CONTEXT = {"data": "generated", "code": "c", "torch": "2.13", "device": "cpu", "threads": 1}
 CLOCK = {"way": "stacked", "worker": 0, "attempt": 1, "seconds": 0.25}

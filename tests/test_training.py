@@ -23,6 +23,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
 from ablations.design import objection
+from ablations.history import evaluation_steps
 from ablations.layers import EVALUATION, Context
 from ablations.levels import ACTIVATIONS, CLASSIFICATION_LOSSES, OPTIMIZERS, REGRESSION_LOSSES
 from ablations.losses import accuracy, loss_gradient, plain_loss, r2, stacked_loss
@@ -31,7 +32,7 @@ from ablations.optimizers import plain_optimizer, stacked_optimizer
 from ablations.regularisation import add_penalty, augment, weight_mask
 from ablations.streams import Streams
 from ablations.tasks import TaskError, load_task
-from ablations.training import evaluation_steps, train
+from ablations.training import train
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import torch
 from conftest import stack_of
 
 from ablations import workers
-from ablations.training import Outcome, train
+from ablations.outcome import Outcome
+from ablations.training import train
 from ablations.workers import (
     Here,
     Job,

@@ -1,0 +1,110 @@
+"""The examples of every step: drawn, filled up, disturbed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ablations.regularisation import augment
+from ablations.state import Training, take, whole_vectors
+
+
+class Minibatches:
+    """The examples of one step after the other, drawn without replacement per epoch."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.start = 0  # of the next minibatch in this epoch
+        self.shuffled = training.train_rows[:, :0]  # (M, n) rows in the order of this epoch
+        self.all = self._all() if training.minibatch is None else None
+
+    def keep(self, training: Training, rows: Tensor) -> None:
+        """Go on with some rows of the stack, (K,), which are `training` now."""
+        self.training = training
+        if self.all is not None:
+            self.all = self._all()
+        else:
+            self.shuffled = self.shuffled[rows]
+
+    def draw(self) -> tuple[Tensor, Tensor, int]:
+        """Inputs and targets of the next step, (M, N, ...), and how many examples they are.
+
+        More than that are repeats of the last.
+        """
+        training = self.training
+        if self.all is not None:
+            x, y = self.all
+            return _disturbed(training, x), y, training.train_rows.shape[1]
+        assert training.minibatch is not None
+        if self.start >= self.shuffled.shape[1]:
+            self._shuffle()
+        chosen = self.shuffled[:, self.start : self.start + training.minibatch]
+        self.start += training.minibatch
+        x, y = take(training, _filled(training, chosen))
+        return _disturbed(training, x), y, chosen.shape[1]
+
+    def _shuffle(self) -> None:
+        rows = self.training.train_rows
+        orders = torch.stack(
+            [torch.randperm(rows.shape[1], generator=g) for g in self.training.streams["order"]]
+        )
+        self.shuffled = rows.gather(1, orders.to(rows.device))[self.training.seed_of]
+        self.start = 0
+
+    def _all(self) -> tuple[Tensor, Tensor]:
+        training = self.training
+        rows = _filled(training, training.train_rows)[training.seed_of]
+        x, y = take(training, rows)
+        if x.dim() == 3 and training.network.foreign is None:
+            # Features first in memory, examples first in shape.
+            x = x.transpose(1, 2).contiguous().transpose(1, 2)
+        return x, y
+
+
+def _filled(training: Training, rows: Tensor) -> Tensor:
+    """Rows (S, n) that will be taken in parts, the last repeated until they fill vectors."""
+    if rows.shape[1] <= training.layout.examples or not training.divisible:
+        return rows
+    return whole_vectors(rows)
+
+
+def _disturbed(training: Training, x: Tensor) -> Tensor:
+    """Augmentation and input noise, the same for trials of one seed: (M, N, ...)."""
+    if training.cell.augmentation.name != "none":
+        x = _augmented(training, x)
+    if training.cell.regularisation.name == "input_noise":
+        deviation = float(training.cell.settings("regularisation")["deviation"])
+        noise = [
+            torch.randn(x.shape[1:], generator=g, dtype=x.dtype) for g in training.streams["noise"]
+        ]
+        x = x + deviation * torch.stack(noise).to(x.device)[training.seed_of]
+    return x
+
+
+def _augmented(training: Training, x: Tensor) -> Tensor:
+    task = training.task
+    black = -task.shift / task.scale  # (S, C) what a raw zero has become
+    first = [int((training.seed_of == s).nonzero()[0]) for s in range(len(black))]
+    changed = [
+        augment(training.cell, x[m], black[s], generator=training.streams["augmentation"][s])
+        for s, m in enumerate(first)
+    ]
+    return torch.stack(changed)[training.seed_of]
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Uniform numbers for dropout, from the stream of each trial's seed."""
+
+    training: Training
+
+    def draw(self, shape: tuple[int, ...]) -> Tensor:
+        """(M, *shape) numbers in [0, 1)."""
+        flat = self.training.values.flat
+        drawn = [
+            torch.rand(shape, generator=g, dtype=flat.dtype)
+            for g in self.training.streams["dropout"]
+        ]
+        return torch.stack(drawn).to(flat.device)[self.training.seed_of]
