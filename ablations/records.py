@@ -261,12 +261,17 @@ def collect(folder: Path, found: Iterable[tuple[Stack, str, Mapping[str, Any]]])
         write_csv(folder / f"{name}.csv", columns, rows)
 
 
+PLAIN = frozenset((float, int, type(None)))  # what the writer itself writes as `csv_field` does
+
+
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """A CSV file with exactly these columns; a missing value is an empty field."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([[csv_field(row.get(column)) for column in columns] for row in rows])
+    for row in rows:
+        values = map(row.get, columns)
+        writer.writerow([x if type(x) in PLAIN else csv_field(x) for x in values])
     write_if_changed(path, buffer.getvalue())
 
 

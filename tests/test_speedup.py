@@ -306,10 +306,8 @@ def test_recipes_with_chance_of_their_own_train_and_leave_global_generators(regu
 
 
 @pytest.mark.slow
-def test_the_runner_costs_about_a_millisecond_per_trial_at_most(tmp_path, monkeypatch):
+def test_the_runner_costs_less_than_a_millisecond_per_trial(tmp_path, monkeypatch):
     """Planning, records, CSV and progress of the core group at few steps: all but training.
-
-    0.76 ms on a quiet machine, 1.02 ms beside other work.
 
     Imports and the reading of data sets are done before; the records are as large as ever. Time
     on the processor: what waits for the disk waits while the workers train.
@@ -326,10 +324,15 @@ def test_the_runner_costs_about_a_millisecond_per_trial_at_most(tmp_path, monkey
         return outcome
 
     monkeypatch.setattr(workers, "train", timed)
-    start = time.process_time()
-    tally = run(studies, Settings(tmp_path, workers=0, quiet=True))
-    overhead = time.process_time() - start - training
-    assert tally.complete
-    assert tally.expected > 5000
-    print(f"{overhead:.2f} s, {1000 * overhead / tally.expected:.2f} ms per trial")
-    assert overhead / tally.expected < 0.0015
+    least = math.inf
+    for attempt in range(3):  # other work on the machine slows any of them
+        training, start = 0.0, time.process_time()
+        tally = run(studies, Settings(tmp_path / str(attempt), workers=0, quiet=True))
+        overhead = time.process_time() - start - training
+        assert tally.complete
+        assert tally.expected > 5000
+        least = min(least, overhead / tally.expected)
+        print(f"{overhead:.2f} s, {1000 * least:.2f} ms per trial")
+        if least < 0.001:
+            break
+    assert least < 0.001
