@@ -19,6 +19,7 @@ JRSS B 51, 305, for repeated intervals, which hold whenever one stops.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,11 @@ def _scores(study: Study, task: TaskSpec, rows: Rows, chance: float) -> FloatArr
             found = rows.get(f"{prefix}{seed}", {"status": "missing"})
             diverged[row, seed] = found["status"] == "diverged"
             if found["status"] == "finished" and found.get(response) is not None:
-                values[row, seed] = found[response]
+                value = float(found[response])
+                if isinf(value):  # overflown, which the report counts as diverged too
+                    diverged[row, seed] = True
+                else:
+                    values[row, seed] = value
     constant = {"r2": 0.0, "accuracy": chance}.get(response.rpartition("_")[2])
     known = [*values[~np.isnan(values)].tolist(), *([] if constant is None else [constant])]
     if known:

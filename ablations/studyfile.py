@@ -60,7 +60,10 @@ CLAIM_KEYS = (
     "statement", "task", "response", "better", "worse", "by", "equal_within", "because",
     "expected", "table", "trend", "refuted_by", "id",
 )  # fmt: skip
-PUBLISHED_KEYS = ("id", "cell", "task", "response", "values", "source", "step", "last")
+PUBLISHED_KEYS = (
+    "id", "cell", "task", "response", "values", "source", "step", "last", "best_of", "note",
+)  # fmt: skip
+READINGS = ("step", "last", "best_of")  # off the learning curves
 CLAIM_TEXTS = ("statement", "task", "response", "because", "table", "id")
 CLAIM_NUMBERS = ("by", "equal_within")
 NAME = re.compile(r"\w[\w .+-]*")
@@ -334,14 +337,14 @@ class _Reader:
             values = _typed(entry.get("values", []), list, f"{what} values")
             if not values or not all(map(_is_number, values)):
                 raise DesignError(f"{what} values got {values!r}; give the published numbers")
-            along = "step" in entry or "last" in entry
+            along = any(key in entry for key in READINGS)
             columns = CURVES[3:] if along else (*RESPONSES, *MEASURES, "sparsity")
             response = _typed(entry.get("response", columns[0]), str, f"{what} response")
             if response not in columns:
                 raise DesignError(
                     f"{what}: unknown response {response!r}; {suggest(response, tuple(columns))}"
                 )
-            for key in ("step", "last"):
+            for key in READINGS:
                 _count(entry, key, 1, f"{what}")
             for name, level in _typed(entry.get("cell", {}), dict, f"{what} cell").items():
                 _check_level(name, level, levels, what)

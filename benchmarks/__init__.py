@@ -11,9 +11,10 @@ Contents, in the order in which the data flow:
     passes       a fresh process that times every workload (fresh: its start and its pipe)
     timings      what is missing is timed (timing_files: timings.csv and timings.json)
     reliability  intervals of medians and ratios, and the flags that samples earn
-    neighbours, throttling, memory   what else is noted of the machine
+    neighbours, throttling, memory, surroundings   what else is noted of the machine
 
     compare      two commits against each other: trees -> sides (driver: the child) -> gate
     speedup      stacks against what one would otherwise do (peers)
+    layouts      how stacks are cut and processes set up, against other ways
     bench_*      pytest-benchmark suites (`make bench`)
 """

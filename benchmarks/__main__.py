@@ -5,7 +5,7 @@ inference, on the CPU and on every accelerator; raw samples go to RESULTS/timing
 
 Other commands: `compare BASE [HEAD]` times two commits against each other, `speedup` the
 stacks against what one would otherwise do; `agreement` holds this clock against others, and
-`coverage` measures how often its intervals are right.
+`coverage` measures how often its intervals are right, and `layouts` how stacks are best cut.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from ablations.options import (
 )
 from ablations.records import RecordError
 from ablations.tasks import TaskError
-from benchmarks import agreement, compare, coverage, speedup
+from benchmarks import agreement, compare, coverage, layouts, speedup
 from benchmarks.budgeting import Settings, plan_timings
 from benchmarks.fresh import TimingError
 from benchmarks.reliability import median_over_processes, ratio_interval
@@ -56,8 +56,12 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "agreement": agreement.main,
     "compare": compare.main,
     "coverage": coverage.main,
+    "layouts": layouts.main,
     "speedup": speedup.main,
 }
+
+
+MOST_NAMED = 3  # workloads in a line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -215,6 +219,14 @@ def _last_words(timings: Timings, plan: Plan, settings: Settings) -> list[str]:
         f"{len(plan.same_as)} that compute the same as another "
         f"(see {settings.results / 'timings.json'})"
     )
+    late = {(name, mode) for p in timings.passes for name, mode in p["unreached"]}
+    if late:
+        named = ", ".join(f"{name} ({mode})" for name, mode in sorted(late)[:MOST_NAMED])
+        more = f" and {len(late) - MOST_NAMED} more" if len(late) > MOST_NAMED else ""
+        lines.append(
+            f"not reached by every process, the machine being slower than planned: {named}{more}; "
+            "a larger --budget gives them time"
+        )
     return lines + [
         f"failed on {p['device']}: {f['workload']} ({f['mode']}): {f['reason']}"
         for p, f in failures(timings)

@@ -13,22 +13,21 @@ from benchmarks.clock import LEAST_ITERATIONS, LEAST_WARM_UP
 from benchmarks.passes import PROCESS_WARM_UP
 from benchmarks.predictions import predicted_seconds, set_up_seconds
 from benchmarks.reliability import LEAST_SAMPLES, LEAST_SECONDS
-from benchmarks.sampling import Effort
+from benchmarks.sampling import UNTIMED, Effort
 from benchmarks.workloads import LeftOut, Plan, Workload
 
 START_UP = {"cpu": 4.0, "accelerator": 6.0}  # seconds until a process times, planned
 RESERVE = 4.0  # seconds of the budget for imports, writing files and the last words
-UNTIMED = 1.5  # wall seconds per timed second: the untimed call before each sample, the rest
 FILLED = 0.85  # of the budget at most, so that noisy workloads have time beyond their least
 COMPILING = ("full",)  # profiles with time for `torch.compile`
 RULE = (
-    "Workloads are taken in order of importance (the base network of each task family, timed "
-    "twice; the first one's other ways to run and its epochs; task by task the training step and "
-    "the inference of each level of each factor, and of depths, widths and minibatches beyond; "
-    "each optimizer's update and each activation alone; the other families' sizes, ways and "
-    "epochs; compiled networks), each if it still fits into {budget:g} s at its least: {samples} "
-    "samples and {seconds} s of them in all, after a warm-up in each of {processes} fresh "
-    "processes per device."
+    "Workloads are taken in order of importance (what claims about time compare, which is always "
+    "timed; the base network of each task family, timed twice; the first one's other ways to run "
+    "and its epochs; task by task the training step and the inference of each level of each "
+    "factor, and of depths, widths and minibatches beyond; each optimizer's update and each "
+    "activation alone; the other families' sizes, ways and epochs; compiled networks), each if it "
+    "still fits into {budget:g} s at its least: {samples} samples and {seconds} s of them in all, "
+    "after a warm-up in each of {processes} fresh processes per device."
 )
 
 
@@ -55,7 +54,7 @@ def plan_timings(studies: Sequence[Study], settings: Settings) -> Plan:
     for workload in candidates.workloads:
         devices = [d for d in settings.devices if workload.way.objection(d) is None]
         needed = sum(least_seconds(workload, effort, device) for device in devices)
-        if needed > seconds and len(chosen) >= 2:  # one A/A pair is always timed
+        if needed > seconds and len(chosen) >= candidates.always:
             reason = f"it does not fit into the budget of {effort.budget:g} s"
             left_out.append(LeftOut(workload.name, workload.mode, reason))
             continue

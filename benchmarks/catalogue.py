@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from ablations.design import Cell, Study, TaskSpec, baseline_cell, objection
 from ablations.levels import Value, text
+from ablations.studyfile import bare
 from benchmarks.ways import BFLOAT16, PLAIN, Way
 from benchmarks.workloads import (
     AGAIN,
@@ -89,7 +90,8 @@ def twins(workload: Workload) -> list[Workload]:
 def workloads_of(studies: Sequence[Study], place: Place = HERE) -> Plan:
     """The workloads of some studies, the most important first.
 
-    The base network of each task family, twice; the ways of the first of them and its
+    What claims about time compare, and the base networks that they do it next to; the base
+    network of each task family, twice; the ways of the first of them and its
     epochs; task by task every level, one task of each family before the others, and how the
     first scales; updates and activations on their own; how the other families scale, their
     ways and epochs; the largest activations; compiled networks.
@@ -99,7 +101,8 @@ def workloads_of(studies: Sequence[Study], place: Place = HERE) -> Plan:
     families = {bases[name].task.kind.family: name for name in reversed(names)}
     first = [bases[name] for name in names if name in families.values()]
     later = [bases[name] for name in names if name not in families.values()]
-    found: list[Found] = [w for base in first for mode in MODES for w in base.pair(mode)]
+    claimed = _claimed(bases, studies)
+    found: list[Found] = [*claimed, *(w for base in first for m in MODES for w in base.pair(m))]
     found += _run_otherwise(first[0], place)
     for base in first:
         found += _every_level(base, studies)
@@ -115,11 +118,51 @@ def workloads_of(studies: Sequence[Study], place: Place = HERE) -> Plan:
         found += _activations(first[0], studies, size)
     for base in first:
         found += _compiled(base, place)
+    once = {(w.name, w.mode): w for w in reversed(found) if isinstance(w, Workload)}
     return Plan(
-        tuple(each for each in found if isinstance(each, Workload)),
+        tuple(w for w in found if isinstance(w, Workload) and w is once[w.name, w.mode]),
         tuple(each for each in found if isinstance(each, LeftOut)),
         tuple(each for each in found if isinstance(each, SameAs)),
+        always=max(len(claimed), 2),
     )
+
+
+def _claimed(bases: Mapping[str, Base], studies: Sequence[Study]) -> list[Workload]:
+    """What claims with `table = "timings"` compare, after the base networks of their tasks.
+
+    A claim names levels of two workloads, every other factor being as in the base network, and
+    perhaps a mode; that one cannot be timed is for the report to say.
+    """
+    places: dict[tuple[str, Mode], dict[str, Workload]] = {}
+    for study in studies:
+        for claim in study.claims:
+            mode = claim.get("response", MODES[0])
+            if claim.get("table") != "timings" or mode not in MODES:
+                continue
+            for task in [claim["task"]] if "task" in claim else [t.name for t in study.tasks]:
+                for side in (claim["better"], claim["worse"]):
+                    found = places.setdefault((task, mode), {})
+                    if workload := _departing(bases[task], study, side, mode):
+                        found.setdefault(workload.name, workload)
+    pairs = [w for task, mode in places for w in bases[task].pair(mode)]
+    return [*pairs, *(w for found in places.values() for w in found.values())]
+
+
+def _departing(base: Base, study: Study, side: Mapping[str, Value], mode: Mode) -> Workload | None:
+    """The workload that one side of a claim names; None for the base network."""
+    named = {(factor, text(level)) for factor, level in side.items()}
+    plain = base.cell({})
+    levels = {
+        factor.name: level
+        for factor in study.factors
+        for level in factor.levels
+        if named & {(factor.name, text(level)), (factor.name, bare(text(level)))}
+        and text(level) != plain.texts()[factor.name]
+    }
+    cell = base.cell(levels)
+    if objection(cell) is not None or computed_cell(cell, mode) == computed_cell(plain, mode):
+        return None
+    return base.workload(", ".join(f"{f}={text(v)}" for f, v in levels.items()), levels, mode)
 
 
 def _every_level(base: Base, studies: Sequence[Study]) -> Iterator[Found]:

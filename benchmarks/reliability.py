@@ -28,6 +28,11 @@ FLAGS = {  # METHODS.md T12, T6 and T7
     "busy": "others kept half a core busy just before or during the timing",
     "throttled": "a container's quota was used up, or a GPU ran below 75% of its clock",
 }
+OUTLIERS = (
+    "samples further beyond the middle half of their workload, in their process, than 3 times its "
+    "span; they are counted and kept"
+)
+FENCE = 3.0  # times the interquartile range
 NOISY, UNUSABLE = 0.10, 0.25
 DRIFT_P, DRIFT_SIZE = 0.01, 0.02
 MODE_SHARE, MODE_DISTANCE, MODE_EXPLAINS = 0.15, 0.05, 0.85
@@ -165,6 +170,17 @@ def flags(
         "throttled": throttled,
     }
     return [name for name in FLAGS if raised[name]]
+
+
+def outliers(samples: Samples) -> int:
+    """How many samples lie far outside of the others of their process (T11)."""
+    count = 0
+    for process in np.unique(samples.process):
+        each = samples.each[samples.process == process]
+        low, high = np.quantile(each, [0.25, 0.75])
+        reach = FENCE * (high - low)
+        count += int(((each < low - reach) | (each > high + reach)).sum())
+    return count
 
 
 def relative_iqr(values: Floats) -> float:

@@ -17,6 +17,7 @@ from benchmarks.reliability import LEAST_SAMPLES, LEAST_SECONDS, median_interval
 from benchmarks.ways import using_threads
 
 HARD = 3  # times its cap is all that a workload ever has
+UNTIMED = 1.5  # wall seconds per timed second: the untimed calls before each sample, the rest
 UNSOUND = 30  # readings that are not sound, beyond as many as are, before a workload is given up
 
 
@@ -79,6 +80,12 @@ class Meter:
             self.samples.append(sample)
             if block.seconds < self.shortest:
                 self.iterations = ceil(self.iterations * self.shortest * MARGIN / block.seconds)
+
+    def least_seconds(self, effort: Effort) -> float:
+        """Wall time of the fewest samples that it should have in this process."""
+        each = max(self.shortest, self.warm.iterations * self.warm.typical)
+        share = 1 / effort.processes
+        return UNTIMED * max(LEAST_SECONDS * share, ceil(LEAST_SAMPLES * share) * each)
 
     @property
     def is_given_up(self) -> bool:

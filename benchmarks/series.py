@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reliability import Samples, flags
+from benchmarks.reliability import Samples, flags, outliers
 
 BUSY = 0.5  # cores that others keep busy, from which a pass counts as disturbed
 
@@ -49,3 +49,13 @@ def flags_of(
         if raised:
             found.append({"workload": name, "device": device, "mode": mode, "flags": raised})
     return found
+
+
+def outliers_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many samples of each workload are outliers, where there are some (T11)."""
+    return [
+        {"workload": name, "device": device, "mode": mode, "samples": n, "outliers": count}
+        for (device, mode, name), samples in series_of(rows).items()
+        for n, count in [(len(samples.each), outliers(samples))]
+        if count
+    ]

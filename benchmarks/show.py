@@ -30,8 +30,8 @@ def _unit(seconds: float) -> tuple[float, str]:
 
 
 def show_ratio(interval: Interval) -> str:
-    """A ratio with its interval."""
-    digits = _digits((interval.high - interval.low) / 2)
+    """A ratio with its interval; a digit after the point even where it says little."""
+    digits = max(1, _digits((interval.high - interval.low) / 2))
     return f"{interval.value:.{digits}f} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from benchmarks.clock import Step
 
+LAUNCHED_AHEAD = 50  # steps between two waits for a GPU that is kept at work
 SLOW_CLOCK = 0.75  # of the maximum, below which a GPU counts as throttled
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -36,25 +38,25 @@ def throttled_periods(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) ->
     """
     counts = [
         int(words[1])
-        for file in _stat_files(cgroups, membership)
+        for file in group_files("cpu.stat", cgroups, membership)
         for line in _lines(file)
         if (words := line.split())[:1] == ["nr_throttled"]
     ]
     return max(counts, default=None)
 
 
-def _stat_files(cgroups: Path, membership: Path) -> list[Path]:
-    """`cpu.stat` of our group and of those above it."""
+def group_files(name: str, cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> list[Path]:
+    """Where a file of our group and of those above it would be."""
     files = []
     for line in _lines(membership):
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        for name in ("cpu", controllers) if controllers else ("", "unified"):
-            root = cgroups / name
+        for place in ("cpu", controllers) if controllers else ("", "unified"):
+            root = cgroups / place
             own = root / path.lstrip("/")
-            files += [root / "cpu.stat", own / "cpu.stat"]
-            files += [above / "cpu.stat" for above in own.parents if root in above.parents]
+            files += [root / name, own / name]
+            files += [above / name for above in own.parents if root in above.parents]
     return list(dict.fromkeys(files))
 
 
@@ -65,19 +67,42 @@ def _lines(file: Path) -> list[str]:
         return []
 
 
-def gpu_clock_share(device: str, step: Step, query: Callable[[int], str | None]) -> float | None:
+def gpu_clock_share(
+    device: str,
+    step: Step,
+    query: Callable[[str], str | None],
+    *,
+    wait: Callable[[torch.device], object] = torch.accelerator.synchronize,
+) -> float | None:
     """A GPU's clock over its maximum while it works; None elsewhere or where nobody says.
+
+    An idle GPU lowers its clock, so steps are run for as long as the answer takes.
 
     Args:
         step: keeps the device at work.
-        query: asks for the clocks, as in `1410, 1980`.
+        query: asks a GPU, named as the driver names it, for its clocks, as in `1410, 1980`.
+        wait: for the device, now and then, so that the end is not far off when the answer comes.
     """
     if torch.device(device).type != "cuda":
         return None
-    for _ in range(100):  # launched ahead, so that it works while it is asked
-        step()
-    answer = query(torch.device(device).index or 0)
-    return None if answer is None else share_of(answer)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(query, driver_name(device))
+        while True:
+            for _ in range(LAUNCHED_AHEAD):
+                step()
+            wait(torch.device(device))
+            if answer.done():
+                break
+    found = answer.result()
+    return None if found is None else share_of(found)
+
+
+def driver_name(device: str) -> str:
+    """A GPU by its UUID: the driver's own numbers know nothing of CUDA_VISIBLE_DEVICES."""
+    index = torch.device(device).index
+    own = torch.cuda.current_device() if index is None else index
+    uuid = getattr(torch.cuda.get_device_properties(own), "uuid", None)
+    return str(own) if uuid is None else f"GPU-{uuid}"
 
 
 def share_of(answer: str) -> float | None:
@@ -89,10 +114,10 @@ def share_of(answer: str) -> float | None:
     return round(now / most, 3) if most > 0 else None
 
 
-def query_clocks(index: int) -> str | None:
+def query_clocks(name: str) -> str | None:
     """Clock and its maximum in MHz, as the driver's own tool says them."""
     fields = "--query-gpu=clocks.sm,clocks.max.sm"
-    line = ["nvidia-smi", f"--id={index}", fields, "--format=csv,noheader,nounits"]
+    line = ["nvidia-smi", f"--id={name}", fields, "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

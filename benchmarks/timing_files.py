@@ -12,7 +12,6 @@ import csv
 import io
 import json
 import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -25,8 +24,9 @@ from ablations.records import canonical_json, write_atomically, write_csv
 from benchmarks.budgeting import Settings
 from benchmarks.memory import memory_note
 from benchmarks.passes import Tell
-from benchmarks.reliability import FLAGS
-from benchmarks.series import flags_of
+from benchmarks.reliability import FLAGS, OUTLIERS
+from benchmarks.series import flags_of, outliers_of
+from benchmarks.surroundings import surroundings
 from benchmarks.workloads import Plan
 
 SCHEMA = 1
@@ -35,7 +35,7 @@ TIMINGS = [
     "order", "iterations", "seconds",
 ]  # fmt: skip
 MEASURING = (
-    "catalogue", "clock", "epochs", "passes", "sampling", "steps", "ways", "workloads",
+    "catalogue", "clock", "epochs", "fresh", "passes", "sampling", "steps", "ways", "workloads",
 )  # fmt: skip
 
 
@@ -115,15 +115,14 @@ def write_timings(
         "same_as": [asdict(same) for same in plan.same_as],
         "flags": flags_of(timings.rows, timings.passes),
         "meaning_of_flags": FLAGS,
+        "outliers": outliers_of(timings.rows),
+        "meaning_of_outliers": OUTLIERS,
         "peak_memory": peak_memory(timings.passes),
         "meaning_of_peak_memory": {device: memory_note(device) for device in settings.devices},
         "passes": timings.passes,
         "machine": here
-        | {
-            "command": shlex.join(commandline),
-            "governor": _governor(),
-            "gpu_state": None if here["gpu"] is None else _gpu_state(),
-        },
+        | {"command": shlex.join(commandline)}
+        | surroundings(has_gpu=here["gpu"] is not None),
     }
     write_atomically(
         settings.results / "timings.json", json.dumps(content, indent=1, allow_nan=False) + "\n"
@@ -145,29 +144,6 @@ def peak_memory(passes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"workload": name, "device": device, "mode": mode, "bytes": count}
         for (device, mode, name), count in peaks.items()
     ]
-
-
-def _governor() -> str | None:
-    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
-
-
-def _gpu_state() -> str | None:
-    """Driver, clocks and power limit, as the driver's own tool says them (T16)."""
-    fields = "driver_version,clocks.sm,clocks.max.sm,power.limit,temperature.gpu"
-    try:
-        return subprocess.run(
-            ["nvidia-smi", f"--query-gpu={fields}", "--format=csv"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def missing_passes(timings: Timings, settings: Settings) -> list[tuple[str, int]]:

@@ -64,7 +64,9 @@ def time_missing(
             stop = begun + (end - begun) / len(missing)
             tell(f"process {process + 1} of {settings.effort.processes} on {device}")
             workloads = tuple(w for w in plan.workloads if w.way.objection(device) is None)
-            job = Job(device, process, workloads, settings.effort, settings.threads, stop)
+            job = Job(
+                device, process, workloads, settings.effort, settings.threads, stop, plan.always
+            )
             done = _observed(job, tell, start)
             if held_locks(settings.results, (TRAINING,)):
                 tell("training began meanwhile; this process is timed again after it")

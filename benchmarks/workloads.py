@@ -82,6 +82,7 @@ class Plan:
     workloads: tuple[Workload, ...]
     left_out: tuple[LeftOut, ...] = ()
     same_as: tuple[SameAs, ...] = ()
+    always: int = 2  # so many of the first are timed whatever the budget: an A/A pair, and claims
     rule: str = ""  # by which workloads were left out
 
 

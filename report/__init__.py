@@ -20,6 +20,7 @@ Contents, in the order in which a number travels:
     variation           analysis of variance of a balanced grid
     grids               the final trials of one task as an array of cells by seeds
     effects             what each cell did: means and contrasts against the baseline
+    pairs               every pair of cells, exploratory, at a false-discovery rate
     factors             what each factor did: main effects, interactions, shares of variance
     curves              learning rates and learning curves: areas, steps to a target, gaps
     tuning              what tuning bought, and optimizers worse than what they contain
@@ -32,6 +33,7 @@ Contents, in the order in which a number travels:
     orders              the order of a study's cells, and which neighbours can be told apart
     published           known results: published, measured, within tolerance or not
     throughput          relative times, paired by round
+    devices             examples per second, and from where on an accelerator is faster
     scaling             seconds against minibatch, width and depth, and where that saturates
     bargains            scores joined with seconds: what no cell beats at both, time to a target
     across              one study over all its tasks: normalised, pooled, ranked, raced
@@ -67,7 +69,7 @@ Contents, in the order in which a number travels:
                         what all tasks of a study say together; what tuning bought
     study_section, crossed_section, claims_section, published_section, throughput_section
                         sections: sentences, tables and figures of one thing each
-    scaling_section, input_section, bargain_section, speedup_section, timing_notes
+    devices_section, scaling_section, input_section, bargain_section, speedup_section, timing_notes
                         what the section on time consists of
     networks            the networks of the baselines, layer by layer
     methods             how the numbers were made, and from what

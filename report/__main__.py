@@ -22,6 +22,7 @@ from report.schema import TableError
 from report.summary import render_summary
 from report.tables import Results, StudyResults, read_results
 from report.tiles import PictureError
+from report.verdicts import UNTESTED
 
 PROFILES = ("quick", "standard", "full")
 
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read, build, write; 0, 1 when --check finds a broken claim, 2 with what to do instead."""
     options = _parser().parse_args(arguments)
     try:
+        if options.index is not None and options.check:
+            raise UsageError("--check reads the claims of one results folder; leave out --index")
         if options.index is not None:
             print(*write_index(options.index), sep="\n")
             return 0
@@ -81,8 +84,19 @@ def _other(options: argparse.Namespace) -> Results:
 
 
 def check(studies: Sequence[StudyResults]) -> int:
-    """1 when a claim that a study expects to be supported is contradicted, each on a line."""
-    broken = [j for results in studies for j in judge(results) if j.is_broken]
+    """1 when a claim that a study expects to be supported is contradicted, each on a line.
+
+    One that could not be tested is named too, so that nobody takes silence for support.
+    """
+    judged = [judgement for results in studies for judgement in judge(results)]
+    broken = [judgement for judgement in judged if judgement.is_broken]
+    untested = [j for j in judged if j.claim.get("expected") and j.verdict == UNTESTED]
+    for judgement in untested:
+        print(
+            f"not tested: {visible(judgement.study)}: “{visible(judgement.statement)}” "
+            f"{visible(numbers_of(judgement))}",
+            file=sys.stderr,
+        )
     for judgement in broken:
         print(
             f"contradicted: {visible(judgement.study)}: “{visible(judgement.statement)}” "

@@ -37,7 +37,7 @@ def plot_profiles(
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel(across)
     ax.set_ylabel(up)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     name_lines(ax, sorted(named, key=lambda label: middles[label]), named)
 
 

@@ -11,7 +11,7 @@ from report.across import Pool, Race
 from report.across_plots import plot_profiles, plot_ranks
 from report.axes import HALF, sheet
 from report.document import Answer, Figures, Picture, Section, Table
-from report.drawing import draw
+from report.drawing import Drawing, draw
 from report.estimates import Estimate, Floats, interval_name
 from report.frames import records
 from report.numbers import bounds, counted, decimals, listed, margin, number, p_value
@@ -22,7 +22,6 @@ from report.views import TaskView, spoken
 MOST_ROWS = 14  # of a table or a figure; of more cells the best, and the baseline
 SHOWN = 12  # of more
 NAMED = 5  # lines of a profile with a colour, besides the baseline
-MOST_GREY = 0  # without
 FINE = 121  # places at which a profile is computed; only its steps are drawn
 INTERVAL = interval_name(0.95, "stratified bootstrap")
 
@@ -64,13 +63,12 @@ def across_topic(
 
 
 def _colours(shown: pd.DataFrame, colours: Mapping[str, str]) -> dict[str, str]:
-    """The colours of a study, for the best cells; one of those free for a best cell without."""
-    best = [str(row["label"]) for row in records(shown) if not row["is_baseline"]][:NAMED]
-    own = {x: colours[x] for x in best if colours.get(x, CONTEXT) != CONTEXT}
-    free = iter([colour for colour in SERIES if colour not in own.values()])
-    own |= {label: next(free, CONTEXT) for label in best if label not in own}
-    own |= {str(x): INK for x in shown.loc[shown["is_baseline"], "label"]}
-    return {str(label): own.get(str(label), CONTEXT) for label in shown["label"]}
+    """Ink for the baseline, and their colours of the study for the best cells that have one."""
+    labels = [str(label) for label in shown.loc[~shown["is_baseline"].astype(bool), "label"]]
+    known = {x: colours[x] for x in labels if colours.get(x, CONTEXT) != CONTEXT}
+    own = dict(list((known or dict(zip(labels, SERIES, strict=False))).items())[:NAMED])
+    own |= {str(label): INK for label in shown.loc[shown["is_baseline"].astype(bool), "label"]}
+    return own
 
 
 # Sentences
@@ -249,24 +247,17 @@ def _scores_picture(
     pool: Pool, shown: pd.DataFrame, names: Mapping[str, str], colours: Mapping[str, str], slug: str
 ) -> Picture:
     """How many trials score above each value."""
-    drawn = _drawn(shown, colours)
+    drawn = shown[shown["label"].isin(list(colours))]
     strata = [part[drawn["row"].to_numpy()] for part in pool.strata]
     known = np.concatenate([part[np.isfinite(part)] for part in strata])
     low = max(float(np.quantile(known, 0.1)), float(known.min()) - 0.01)
     at = np.linspace(min(low, 0.98), max(1.0, float(known.max())), FINE)
     shares = profiles.score_profile(strata, at)
-    figure, ax = sheet(HALF, 3.1)
-    plot_profiles(
-        ax,
-        _lines(drawn, at, shares, names),
-        colours={names[label]: colours[label] for label in drawn["label"]},
-        across="normalised score",
-        up="share of trials above it",
-    )
     middle = shares[:, FINE // 2]
     least, most = (drawn["label"].iloc[int(i)] for i in (middle.argmin(), middle.argmax()))
+    words = ("normalised score", "share of trials above it")
     return Picture(
-        drawing=draw(figure, f"{slug}-scores"),
+        drawing=_steps(_lines(drawn, at, shares), names, colours, words, f"{slug}-scores"),
         title=f"Score profile over {counted(len(pool.tasks), 'task')}",
         alt=f"Share of trials above each normalised score over {listed(pool.tasks)}; at "
         f"{at[FINE // 2]:.2f} most for {most} ({100 * middle.max():.0f}%), fewest "
@@ -274,8 +265,7 @@ def _scores_picture(
         caption=(
             "Share of the final trials that score above each value, averaged over tasks, n = "
             f"{_scores_text(shown)} each. The higher line is better; where lines cross, neither "
-            f"is better everywhere. The axis begins where a tenth of the trials ends."
-            f"{_grey_words(drawn, colours)}"
+            f"is better everywhere. The axis begins where a tenth of the trials ends. {_WHICH}"
         ),
     )
 
@@ -284,22 +274,15 @@ def _race_picture(
     race: Race, shown: pd.DataFrame, names: Mapping[str, str], colours: Mapping[str, str], slug: str
 ) -> Picture:
     """How many trials reach the target within each multiple of the fastest cell's steps."""
-    drawn = _drawn(shown, colours)
+    drawn = shown[shown["label"].isin(list(colours))]
     at = np.linspace(1, profiles.R_MAX, FINE)
     ratios = [part[drawn["row"].to_numpy()] for part in race.ratios]
     shares = profiles.target_profile(ratios, at)
-    figure, ax = sheet(HALF, 3.1)
-    plot_profiles(
-        ax,
-        _lines(drawn, at, shares, names),
-        colours={names[label]: colours[label] for label in drawn["label"]},
-        across="steps to target, as a multiple of the fastest cell's median",
-        up="share of trials",
-    )
     scores = profiles.target_score(ratios)
     first, last = (drawn["label"].iloc[int(i)] for i in (scores.argmax(), scores.argmin()))
+    words = ("steps to target, as a multiple of the fastest cell's median", "share of trials")
     return Picture(
-        drawing=draw(figure, f"{slug}-race"),
+        drawing=_steps(_lines(drawn, at, shares), names, colours, words, f"{slug}-race"),
         title=f"Time to target over {counted(len(race.tasks), 'task')}",
         alt=f"Share of trials that reach the target within each multiple of the fastest; the area "
         f"is largest for {first} ({scores.max():.2f}) and least for {last} ({scores.min():.2f}).",
@@ -307,32 +290,41 @@ def _race_picture(
             "Target: nine tenths of the way from the constant predictor to the baseline's last "
             "validation score. Share of trials, averaged over tasks, that reach it within so many "
             "times the steps of the fastest cell; those that never do count as infinite. The area "
-            f"is the table's score, n = {_scores_text(shown)} each.{_grey_words(drawn, colours)}"
+            f"is the table's score, n = {_scores_text(shown)} each. {_WHICH}"
         ),
     )
 
 
-def _drawn(shown: pd.DataFrame, colours: Mapping[str, str]) -> pd.DataFrame:
-    """The rows whose lines are drawn: those with a colour, and the best few of the others."""
-    grey = np.array([colours[label] == CONTEXT for label in shown["label"]])
-    kept: pd.DataFrame = shown[~grey | (np.cumsum(grey) <= MOST_GREY)]
-    return kept
+_WHICH = "Lines: the baseline, and the best of the cells that have a colour in this study."
 
 
-def _lines(
-    drawn: pd.DataFrame, at: Floats, shares: Floats, names: Mapping[str, str]
-) -> pd.DataFrame:
+def _lines(drawn: pd.DataFrame, at: Floats, shares: Floats) -> pd.DataFrame:
     """The ends of every line, and the places at which it steps."""
     steps = np.diff(shares, axis=1, prepend=np.nan) != 0
     steps[:, -1] = True
     line, place = np.nonzero(steps)
-    labels = np.array([names[label] for label in drawn["label"]], object)
+    labels = drawn["label"].to_numpy(object)
     return pd.DataFrame({"label": labels[line], "at": at[place], "value": shares[line, place]})
 
 
-def _grey_words(drawn: pd.DataFrame, colours: Mapping[str, str]) -> str:
-    grey = sum(colours[label] == CONTEXT for label in drawn["label"])
-    return f" Grey: {counted(grey, 'cell')} more, for context." if grey else ""
+def _steps(
+    lines: pd.DataFrame,
+    names: Mapping[str, str],
+    colours: Mapping[str, str],
+    words: tuple[str, str],
+    name: str,
+) -> Drawing:
+    """Profiles as steps, each line under the name that figures have for its cell.
+
+    Args:
+        words: printed along x and along y.
+    """
+    figure, ax = sheet(HALF, 3.1)
+    across, up = words
+    named = lines.assign(label=lines["label"].map(names))
+    own = {names[label]: colours[label] for label in dict.fromkeys(lines["label"])}
+    plot_profiles(ax, named, colours=own, across=across, up=up)
+    return draw(figure, name)
 
 
 def _scores_text(shown: pd.DataFrame) -> str:

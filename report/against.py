@@ -19,6 +19,7 @@ from report.claims import judge
 from report.estimates import Floats
 from report.files import existing, read_bytes
 from report.grids import lower_is_better, task_of
+from report.sequential import share_of
 from report.tables import Results, StudyResults
 
 FILES: Final = ("trials.csv", "curves.csv", "pictures.csv", "points.csv")  # without the clock
@@ -149,7 +150,8 @@ def _text(value: Any) -> str:
 def differences(pair: StudyPair, task: str) -> pd.DataFrame:
     """Here minus there in the response of one task, for every cell of both, paired by seed.
 
-    One family: intervals at 1 - .05/m, Holm-adjusted p, and the one word of METHODS S5.
+    One family: intervals at 1 - .05/m, Holm-adjusted p, and the one word of METHODS S5; where a
+    study of the two has sequential seeds, at the lesser share of the error that its look may spend.
 
     Returns:
         The columns of `effects.contrasts`, and `here`, `there` (means over the common seeds),
@@ -162,7 +164,8 @@ def differences(pair: StudyPair, task: str) -> pd.DataFrame:
     seeds = tables[0].columns.intersection(tables[1].columns)
     first, second = (table.loc[index, seeds].to_numpy(dtype=float) for table in tables)
     common = np.where(np.isnan(first) | np.isnan(second), np.nan, 1.0)
-    frame = effects.contrast_frame(pd.DataFrame({"label": index}), first, second)
+    share = share_of_both(pair)
+    frame = effects.contrast_frame(pd.DataFrame({"label": index}), first, second, share=share)
     lower = lower_is_better(str(task_of(pair.here, task)["response"]))
     means = [_means(common * scores) for scores in (first, second)]
     lost = [_by_seed(f.assign(lost=f["status"] == "diverged"), "lost") for f in (own, other)]
@@ -175,6 +178,11 @@ def differences(pair: StudyPair, task: str) -> pd.DataFrame:
         diverged_here=lost[0].loc[index].sum(axis=1).to_numpy(),
         diverged_there=lost[1].loc[index].sum(axis=1).to_numpy(),
     )
+
+
+def share_of_both(pair: StudyPair) -> float:
+    """The lesser share of the error that either look may spend; 1 where seeds are fixed in both."""
+    return min(share_of(pair.here), share_of(pair.there))
 
 
 def common_tasks(pair: StudyPair) -> list[str]:

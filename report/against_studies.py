@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 
 from report import effects
-from report.against import StudyPair, common_tasks, differences, verdicts
+from report.against import StudyPair, common_tasks, differences, share_of_both, verdicts
 from report.anchors import slugs
 from report.axes import WIDE, sheet
 from report.document import Answer, Block, Figures, Picture, Section, Table
 from report.drawing import draw
 from report.effects import LOWERS, RAISES
 from report.estimates import Estimate, paired_difference
-from report.forests import plot_contrasts
+from report.forests import contrast_window, plot_contrasts
 from report.frames import records
 from report.grids import task_of
 from report.numbers import (
-    NOTHING,
     Scale,
+    bounds,
     capitalised,
     counted,
     decimals,
@@ -140,8 +140,9 @@ def _leaders(pair: StudyPair, frame: pd.DataFrame, scale: Scale, task: str) -> s
     ranks = f" {moved} of {counted(len(frame), 'rank')} changed." if moved else ""
     if here in set(tops[1]):
         return f"{here} has the best mean {scale.name} on {task} in both.{ranks}"
+    share = share_of_both(pair)
     told = [
-        f"{where} {difference_phrase(_lead(results, task, (here, there), scale), scale)}"
+        f"{where} {difference_phrase(_lead(results, task, (here, there), scale, share), scale)}"
         for where, results in (("here", pair.here), ("there", pair.there))
     ]
     return (
@@ -150,14 +151,18 @@ def _leaders(pair: StudyPair, frame: pd.DataFrame, scale: Scale, task: str) -> s
     )
 
 
-def _lead(results: StudyResults, task: str, pair: tuple[str, str], scale: Scale) -> Estimate:
+def _lead(
+    results: StudyResults, task: str, pair: tuple[str, str], scale: Scale, share: float
+) -> Estimate:
     """One cell minus another in one folder, paired by seed."""
     scores = effects.scores(results, task)
-    first, second = (
-        scores[scores["label"] == label].set_index("seed")["score"].to_numpy(float)
-        for label in pair
+    first, second = (scores[scores["label"] == label].set_index("seed")["score"] for label in pair)
+    one, other = first.align(second, join="inner")
+    confidence = 1 - effects.ALPHA * share
+    difference = paired_difference(
+        one.to_numpy(float), other.to_numpy(float), confidence=confidence
     )
-    return scaled(paired_difference(first, second), scale.factor)
+    return scaled(difference, scale.factor)
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -176,6 +181,7 @@ def _picture(frame: pd.DataFrame, scale: Scale, task: str, slug: str) -> Picture
     unit = scale.difference or scale.name
     drawn = shown.assign(resolved=shown["word"].isin(list(SAID)))
     plot_contrasts(ax, drawn, unit=unit, baseline="there")
+    within = drawn["value"].between(*contrast_window(drawn))
     resolved = drawn[drawn["resolved"]]
     names = listed([str(label) for label in resolved["label"][:MOST_NAMED]])
     more = f" and {len(resolved) - MOST_NAMED} more" if len(resolved) > MOST_NAMED else ""
@@ -188,6 +194,7 @@ def _picture(frame: pd.DataFrame, scale: Scale, task: str, slug: str) -> Picture
             f"intervals, 95% for the family of {counted(len(frame), 'cell')} (Bonferroni). Filled: "
             "Holm-adjusted p at most .05 and interval clear of zero. Grey and hollow: not "
             "resolved; without a bar, the same on every seed."
+            + ("" if within.all() else " Arrow: beyond the axis, at the value beside it.")
         ),
         wide=True,
     )
@@ -203,14 +210,13 @@ def _table(frame: pd.DataFrame, scale: Scale, task: str) -> Table:
     )
     rows = []
     for row in records(shown):
-        low, high = (number(row[side], digits, signed=True) for side in ("low", "high"))
         word = "identical" if row["is_alike"] else SAID.get(row["word"], str(row["word"]))
         rows.append(
             (
                 str(row["label"]),
                 *(number(row[side], digits) for side in ("there", "here")),
                 number(row["value"], digits, signed=True),
-                f"{low} to {high}" if NOTHING not in (low, high) else NOTHING,
+                bounds(estimate_of(row, interval), digits, signed=True),
                 word,
                 p_value(row["p_holm"]),
                 str(row["n"]),

@@ -109,7 +109,7 @@ def _picture(panels: Sequence[tuple[str, Scale, pd.DataFrame]], what: str, name:
         alike = scale.axis == shown and ax is not axes[0]
         plot_bargains(ax, cells, response="" if alike else scale.axis)
         fit_times(ax, *time_window(cells), vertical=False, name="time of one training step")
-        name_front(ax, cells, points=72 * HEIGHT - 62)
+        name_front(ax, cells, points=72 * HEIGHT - 62, longest=24 if len(panels) > 2 else 30)
         ax.set_title(short(task))
     told = [f"on {task} {listed(_front_names(cells))}" for task, _, cells in panels]
     every = pd.concat([cells for _, _, cells in panels])
@@ -122,8 +122,8 @@ def _picture(panels: Sequence[tuple[str, Scale, pd.DataFrame]], what: str, name:
             f"Mean score with 95% t interval over seeds ({seeds_text(every['n'])}) against median "
             f"time with 95% order-statistic interval (n = {int(every['samples'].min())} samples or "
             "more). Blue and named: no other cell has both a mean as good and a median as short; "
-            "where intervals overlap, that may be chance. Square: the baseline. Grey: the others. "
-            "Arrow: a score beyond the axis."
+            "where intervals overlap, that may be chance. Square: the baseline, in ink where a "
+            "cell beats it in both. Grey: the others. Arrow: a score beyond the axis."
             + ("" if alike_names else " Names say what differs from the baseline.")
         ),
         wide=True,

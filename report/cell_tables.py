@@ -20,8 +20,11 @@ from report.numbers import (
     p_value,
     scaled,
     seeds_text,
+    seen,
 )
-from report.views import TaskView, chosen_words, shown_contrasts
+from report.pairs import all_pairs
+from report.sequential import share_of
+from report.views import TaskView, chosen_words, estimate_of, shown_contrasts, spoken
 
 MOST_CELLS = 30  # that a table shows; of more, the ends
 SHOWN = 10  # best and worst cells of a larger table
@@ -129,14 +132,19 @@ def _contrast_notes(view: TaskView, frame: pd.DataFrame) -> Iterator[str]:
     if words <= {effects.UNTESTED}:
         yield f"{seeds}: nothing can be tested and no interval computed."
         return
+    share = share_of(view.results)
+    level = f".05 × {share:.2g}/m" if share < 1 else ".05/m"
     yield (
         f"One family of m = {len(view.contrasts)}: Holm-adjusted paired t p; intervals at "
-        f"1 − .05/m; {seeds}. Sign-flip p is exact up to 16 seeds; † at its floor, where it "
-        "could not reach .05/m. Detectable: smallest difference found with power .8. Better on: "
+        f"1 − {level}; {seeds}. Sign-flip p is exact up to 16 seeds; † at its floor, where it "
+        f"could not reach {level}. Detectable: smallest difference found with power .8. Better on: "
         "share of the seeds on which the cell beats the baseline, ties one half, with Wilson's "
-        "interval at 1 − .05/m; “better” where that lies above 50% and reaches 75%, “significant "
-        "but not meaningful” where it stays below 75%."
+        f"interval at 1 − {level}; “better” where that lies above 50% and reaches 75%, "
+        "“significant but not meaningful” where it stays below 75%."
     )
+    if effects.EQUAL in words:
+        margin = frame["equal_within"].iloc[0]
+        yield f"Practically equal: the interval lies inside ±{margin:.10g}, which the study stated."
     if effects.SAME in words:
         yield (
             "Same on every seed: a difference without spread has no t interval and no t test, and "
@@ -170,12 +178,14 @@ def _contrast_row(row: dict[str, object], digits: int, scale: Scale) -> tuple[st
     def value(name: str) -> float:
         return float(str(row[name]))
 
-    low, high = (number(value(side), digits, signed=True) for side in ("low", "high"))
+    estimate = estimate_of(row, str(row["interval"]))
+    clear = row["word"] in (effects.RAISES, effects.LOWERS)
+    own = seen(estimate.value, digits) if clear else digits
     floor = " †" if row["at_floor"] else ""
     return (
         str(row["label"]),
-        number(value("value"), digits, signed=True),
-        f"{low} to {high}" if low != NOTHING else NOTHING,
+        number(estimate.value, own, signed=True),
+        bounds(estimate, digits, signed=True),
         str(row["word"]),
         p_value(value("p_holm")),
         p_value(value("sign_flip_p")) + floor,
@@ -184,3 +194,45 @@ def _contrast_row(row: dict[str, object], digits: int, scale: Scale) -> tuple[st
         _improvement(row, scale),
         str(row["n"]),
     )
+
+
+def pair_table(view: TaskView) -> Table | None:
+    """How many of the other cells each is told from; None where that says no more than contrasts.
+
+    Exploratory: pairs are told apart at a false-discovery rate of 5% (METHODS S7).
+    """
+    frame = spoken_pairs(view)
+    if len(frame) < 3 or not np.isfinite(frame["p_bh"]).any():
+        return None
+    sign = 1.0 if view.scale.higher_is_better else -1.0
+    ahead = frame["is_apart"] & (sign * frame["value"] > 0)
+    behind = frame["is_apart"] & ~ahead
+    rows = []
+    for label in [str(label) for label in view.ranked["label"]]:
+        first, second = frame["label"] == label, frame["against"] == label
+        better = int((first & ahead).sum() + (second & behind).sum())
+        worse = int((first & behind).sum() + (second & ahead).sum())
+        others = int((first | second).sum())
+        rows.append((label, *map(str, (better, worse, others - better - worse))))
+    header = ("cell", "better than", "worse than", "not told from")
+    return Table(
+        caption=f"Every pair of cells on {view.name}, exploratory",
+        header=header,
+        rows=tuple(rows),
+        numeric=frozenset(header[1:]),
+        strong=frozenset(i for i, row in enumerate(rows) if row[0] == view.baseline),
+        note=(
+            f"Of the other cells so many, in {view.scale.name}: paired t p of all m = {len(frame)} "
+            f"pairs, adjusted by Benjamini and Hochberg, {seeds_text(frame['n'])}. Of the pairs "
+            "told apart at most one in twenty is expected to be an accident; what is said in "
+            "sentences rests on the contrasts. effects.csv has every pair."
+        ),
+    )
+
+
+def spoken_pairs(view: TaskView) -> pd.DataFrame:
+    """All pairs of a view's cells, by the names of the view."""
+    frame = all_pairs(view.results, view.name)
+    other = frame.assign(label=frame["against"])
+    against = spoken(other, view.factors)["label"]
+    return spoken(frame, view.factors).assign(against=against)

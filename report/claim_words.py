@@ -4,7 +4,7 @@ A difference is told as better minus worse in the response itself, as larger or 
 reads alike where more of it is better and where less is.
 """
 
-from math import isfinite
+from math import isfinite, isnan
 from typing import Final
 
 from report.claims import Judgement
@@ -16,18 +16,20 @@ from report.numbers import (
     capitalised,
     counted,
     decimals,
+    is_zero,
     listed,
     margin,
     number,
     scale_of,
     scaled,
 )
-from report.prose import evidence
+from report.prose import MOST_SEEDS, evidence
 from report.time_words import digits_for, unit_of
 from report.verdicts import UNRESOLVED
 
 PSEUDO: Final = frozenset({"bias", "variance"})  # of which a seed has a pseudo-value
 MOST_DIGITS: Final = 6  # after the point
+TELLING: Final = 0.2  # a machine that differs from itself by more cannot tell what is the same
 SIZES: Final = frozenset(  # which are larger or smaller; all others are higher or lower
     {"gap", "first_gradient", "last_gradient", "weight_norm", "linear_regions", "sparsity"}
     | {"parameter_error", "bias", "variance", "curve_noise", "dead_units", "saturation"}
@@ -57,7 +59,8 @@ def particulars(judgement: Judgement) -> str:
     parts = [f"Means: {_means(judgement, decision.estimate)}."]
     if judgement.reversals:
         turns = listed([f"from {first} to {second}" for first, second in judgement.reversals])
-        parts.append(f"The means turn back {turns}.")
+        against = _BARE[verb_of(judgement.response, judgement.sign < 0)]
+        parts.append(f"The means {against} {turns}.")
     if judgement.response in PSEUDO:
         parts.append(
             f"A seed counts with its share of the {judgement.response}, which may be below 0."
@@ -118,9 +121,13 @@ def sides(judgement: Judgement) -> tuple[str, str]:
 
 
 def place_of(judgement: Judgement) -> str:
-    """` at depth 2`: where both cells stand in the other factors that the claim names."""
+    """` at depth 2`, `, both with sigmoid`: the other factors of both cells that a claim names."""
     place = judgement.about.partition(" at ")[2]
-    return f" at {place}" if place and not judgement.is_trend else ""
+    if not place or judgement.is_trend:
+        return ""
+    if any(letter.isdigit() for letter in place):
+        return f" at {place}"
+    return f", both with {place.replace(', ', ' and ')}"
 
 
 def said_name(response: str) -> str:
@@ -160,6 +167,10 @@ def _difference(judgement: Judgement, estimate: Estimate) -> str:
     shown = own if own.value >= 0 else _swapped(scaled(own, -1.0))
     word = size_word(judgement.response, own.value >= 0)
     told, digits = _amount(shown, scale)
+    if is_zero(shown.value, digits):  # higher and lower would be of nothing
+        told, digits = _amount(own, scale)
+        between = f"between {first} and {second}{at}"
+        return f"{name} differs by {told} {between} ({evidence(own, digits, signed=True)})"
     ratio = f", a factor of {_factor(shown.value)}" if scale.difference == "powers of ten" else ""
     return (
         f"{name} is {told} {word} with {first} than with {second}{at}{ratio} "
@@ -174,6 +185,8 @@ def _slope(judgement: Judgement, estimate: Estimate) -> str:
     shown = own if own.value >= 0 else _swapped(scaled(own, -1.0))
     told, digits = _amount(shown, scale)
     verb = verb_of(judgement.response, own.value >= 0)
+    if is_zero(shown.value, digits):
+        shown, verb = own, "changes"
     return (
         f"{said_name(judgement.response)} {verb} by {told} from level to level of "
         f"{judgement.about.removeprefix('slope over ')} ({evidence(shown, digits, signed=True)})"
@@ -235,8 +248,13 @@ def _means(judgement: Judgement, estimate: Estimate) -> str:
 
 
 def _seeds(needed: float) -> str:
-    if not isfinite(needed):
-        return "Not even a million seeds would resolve it: the difference lies at the margin."
+    if isnan(needed):
+        return "How many seeds would resolve it cannot be told from these."
+    if needed > MOST_SEEDS:
+        return (
+            f"It would take more than {MOST_SEEDS:,} seeds to resolve it with power .8: the "
+            "difference lies too near the margin."
+        )
     return f"To resolve it with power .8 would take about {needed:,.0f} seeds."
 
 
@@ -287,6 +305,7 @@ def _ratio_particulars(judgement: Judgement) -> str:
 def _what_narrows(judgement: Judgement) -> str:
     """What would resolve a claim on timings; more samples do not where the two are the same."""
     ratio = judgement.decision.estimate
-    if ratio is not None and max(1 - ratio.low, ratio.high - 1) <= judgement.within:
+    told_apart = ratio is None or max(1 - ratio.low, ratio.high - 1) > judgement.within
+    if not told_apart and judgement.within <= TELLING:
         return "As far as this machine can tell the two take the same time."
     return "More samples (PROFILE=full) or a quieter machine would narrow it."

@@ -3,7 +3,7 @@
 A claim holds exactly one contrast of two cells or one trend over an ordered factor. Per seed it
 becomes an advantage, positive where the claim is right; its Student t interval, at 1 - alpha/m with
 m the study's claims on that task and response, is held against the margin that was written down
-before the first run (METHODS S5, S13). Nothing is said of a claim that cannot be judged but why.
+before the run (METHODS S5, S13). Nothing is said of a claim that cannot be judged but why.
 A claim with `table = "timings"` compares the seconds of two levels instead; its response is the
 mode that was timed, "training step" unless it names another.
 """

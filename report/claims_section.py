@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isnan
 
 from report.anchors import contrasts_picture, slugs, study_slugs
 from report.claim_pictures import picture_words, pictures_of
@@ -24,6 +24,7 @@ from report.document import (
 )
 from report.escaping import LONGEST_CELL, visible
 from report.numbers import counted, listed
+from report.prose import MOST_SEEDS
 from report.tables import StudyResults
 from report.verdicts import CONTRADICTED, SUPPORTED, UNRESOLVED, UNTESTED, VERDICTS
 
@@ -32,16 +33,16 @@ SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", UNRESOLVED: "?", UNTESTED: "–"
 PLAIN_NAME = re.compile(r"\w[\w .+-]{0,99}", re.ASCII)  # that no shell and no make takes for more
 FAMILY = re.compile(r"([A-Za-z]{1,8})(\d{1,6})([a-z]{0,3})")  # C2 of C2a
 HOW = (
-    "Each sentence was written into its study, with a margin, before the first run. It is "
-    "supported when the interval of its advantage lies above that margin, contradicted when the "
-    "interval lies below it, and unresolved when it does neither; a sentence that claims equality "
-    "is supported inside its margin and contradicted outside. The advantage is better minus worse, "
-    "for a loss worse minus better, paired by seed; a trend is the slope from level to level, "
-    "fitted to each seed. Intervals are Student t at 1 − .05/m, m being the study's claims on the "
-    "same task and response. A claim about cost compares seconds: the median ratio over samples of "
-    "the same round, its interval from order statistics, and nothing is concluded from what is "
-    "nearer to 1 than the machine is to itself. “make ablations report STUDY=name” repeats the "
-    "study of a claim."
+    "Each sentence stands in its study with a margin; where a design was changed after a first "
+    "run, the study says so. It is supported when the interval of its advantage lies above that "
+    "margin, contradicted when the interval lies below it, and unresolved when it does neither; a "
+    "sentence that claims equality is supported inside its margin and contradicted outside. The "
+    "advantage is better minus worse, for a loss worse minus better, paired by seed; a trend is "
+    "the slope from level to level, fitted to each seed. Intervals are Student t at 1 − .05/m, m "
+    "being the study's claims on the same task and response. A claim about cost compares seconds: "
+    "the median ratio over samples of the same round, its interval from order statistics, and "
+    "nothing is concluded from what is nearer to 1 than the machine is to itself. “make ablations "
+    "report STUDY=name” repeats the study of a claim."
 )
 PICTURES = (
     "In the pictures each dot is a seed, joined where it is the same one, and a bar the mean; on "
@@ -126,8 +127,10 @@ def _would_take(judgement: Judgement) -> str:
         return "a claim on time, which more samples or a quieter machine would narrow"
     needed, estimate = judgement.decision.seeds_needed, judgement.decision.estimate
     trained = f", {estimate.n} were trained" if estimate else ""
-    if not isfinite(needed):
-        return f"at its margin, where no number of seeds decides{trained}"
+    if isnan(needed):
+        return f"how many seeds would decide cannot be told{trained}"
+    if needed > MOST_SEEDS:
+        return f"too near its margin: more than {MOST_SEEDS:,} seeds would be needed{trained}"
     return f"about {needed:,.0f} seeds would decide with power .8{trained}"
 
 

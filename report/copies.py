@@ -167,7 +167,7 @@ def _intro() -> Iterator[str]:
     yield (
         "Figures have a white background and carry their text as text in SVG and PDF. Tables hold "
         "the digits that the report shows; `claims.csv` and `effects.csv` beside the report hold "
-        "all digits. LaTeX tables need the package `booktabs`."
+        "all digits. LaTeX tables need the packages `booktabs` and `graphicx`."
     )
 
 

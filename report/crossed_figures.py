@@ -18,7 +18,7 @@ from report.grids import level_label
 from report.numbers import listed, number, p_value
 from report.palette import SERIES
 from report.prose import ALPHA
-from report.views import TaskView, in_units
+from report.views import TaskView, by_size, in_units
 
 MOST_TERMS = 12
 LEAST_SHARE = 0.005  # a smaller term is summed with the others
@@ -72,7 +72,8 @@ def main_effects(part: Factorial) -> Picture | None:
         return None
     view = part.view
     figure, ax = sheet(HALF, 3.5)
-    factorial.plot_main_effects(ax, part.means, response=view.scale.axis)
+    groups = [by_size(group, ["level"]) for _, group in part.means.groupby("factor", sort=False)]
+    factorial.plot_main_effects(ax, pd.concat(groups), response=view.scale.axis)
     said = [
         f"{row['label']} {number(row['value'], 1, signed=True)}"
         for row in records(part.effects[part.effects["word"].isin(["raises", "lowers"])])
@@ -192,6 +193,7 @@ def _lines_of(part: Factorial, term: dict[str, Any]) -> tuple[pd.DataFrame, str,
     wider = _many(pairs, "a") >= _many(pairs, "b")
     side, other = ("a", "b") if wider else ("b", "a")
     across, lines = (first, second) if wider else (second, first)
+    pairs = by_size(pairs, [f"level_{side}", f"level_{other}"])
     half = (pairs["high"] - pairs["low"]) / 2
     frame = pd.DataFrame(
         {

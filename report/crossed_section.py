@@ -20,13 +20,15 @@ from report.crossed_figures import (
     shares,
 )
 from report.document import Figures, Finding, Section
-from report.estimates import holm, paired_difference
+from report.estimates import holm, interval_name, paired_difference
+from report.factor_tables import base_levels
 from report.frames import records
 from report.grids import level_label
 from report.leads import ranking_of
 from report.numbers import capitalised, counted, listed, scaled
 from report.prose import ALPHA, contrast_sentence, short_difference
 from report.rankings import Ranking, ranking_sentence
+from report.sequential import share_of
 from report.study_findings import study_findings, topic_of
 from report.study_section import (
     detail_blocks,
@@ -151,19 +153,24 @@ def _swing(part: Factorial, first: str, second: str) -> str:
     """The level of `first` whose difference from the baseline level changes most over `second`."""
     pairs = part.pairs[(part.pairs["factor_a"] == first) & (part.pairs["factor_b"] == second)]
     table = pairs.pivot_table(index="level_a", columns="level_b", values="mean")
-    levels = part.view.results.study["factors"]
-    base = next(f["levels"][0] for f in levels if f["name"] == first)
+    base = base_levels(part.view.results)[first]
     change = (table - table.loc[base]).drop(index=base)  # (levels of first, levels of second)
-    level = (change.max(axis=1) - change.min(axis=1)).idxmax()
+    level = str((change.max(axis=1) - change.min(axis=1)).idxmax())
     ends = [change.loc[level].idxmax(), change.loc[level].idxmin()]
     at = [
-        f"{_simple_effect(part, (first, str(level), base), (second, str(end)))} with "
+        f"{_simple_effect(part, (first, level, base), (second, str(end)))} with "
         f"{level_label(second, str(end))}"
         for end in ends
     ]
-    own, other = (level_label(first, str(x)) for x in (level, base))
+    own, other = (level_label(first, x) for x in (level, base))
     n = f"n = {counted(int(part.means['n'].max()), 'seed')}"
-    return f"{own} against {other} is {at[0]} and {at[1]} (95% t intervals, {n})"
+    interval = interval_name(_confidence(part))
+    return f"{own} against {other} is {at[0]} and {at[1]} ({interval} intervals, {n})"
+
+
+def _confidence(part: Factorial) -> float:
+    """Of one difference by itself: 95%, and with sequential seeds what the look may spend."""
+    return 1 - ALPHA * share_of(part.view.results)
 
 
 def _simple_effect(part: Factorial, change: tuple[str, str, str], at: tuple[str, str]) -> str:
@@ -178,7 +185,8 @@ def _simple_effect(part: Factorial, change: tuple[str, str, str], at: tuple[str,
     scores = scores[scores[other] == fixed]
     means = scores.pivot_table(index=factor, columns="seed", values="score")
     pair = (means.loc[name].to_numpy(dtype=float) for name in (level, base))
-    estimate = scaled(paired_difference(*pair), view.scale.factor)
+    difference = paired_difference(*pair, confidence=_confidence(part))
+    estimate = scaled(difference, view.scale.factor)
     return short_difference(estimate, view.scale)
 
 
@@ -238,14 +246,13 @@ def _main_effect_finding(study: str, part: Factorial) -> list[Finding]:
     if not resolved:
         return []
     strongest = max(resolved, key=lambda c: c.strength)
-    factor = records(part.effects[part.effects["label"] == strongest.label])[0]["factor"]
-    levels = part.view.results.study["factors"]
-    base = next(f["levels"][0] for f in levels if f["name"] == factor)
+    factor = str(records(part.effects[part.effects["label"] == strongest.label])[0]["factor"])
+    base = base_levels(part.view.results)[factor]
     sentence = contrast_sentence(
         strongest,
         part.view.scale,
         task=f"{part.view.name}, averaged over all other factors",
-        baseline=level_label(str(factor), base),
+        baseline=level_label(factor, base),
     )
     figure = f"{part.view.slug}-main-effects"
     return [Finding(topic=study, lines=(sentence,), figure=figure, weight=strongest.strength)]

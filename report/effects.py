@@ -21,13 +21,14 @@ from report.grids import (
     trials_at,
 )
 from report.schema import FAILED
-from report.sequential import at_share, share_of
+from report.sequential import at_share, equal_within_of, share_of
 from report.tables import StudyResults
 
 ALPHA: Final = 0.05  # family-wise, within one study, task and response
 FLIP_SEED: Final = 5  # of the sign flips drawn where a grid has more seeds than can be enumerated
 RAISES, LOWERS, UNRESOLVED = "raises", "lowers", "no detectable effect"
 SAME: Final = "same on every seed"  # a difference without spread: no t interval, no t test
+EQUAL: Final = "practically equal"  # wholly inside the margin that the study stated
 UNTESTED: Final = "untested"  # fewer than two common seeds
 CONTRAST_COLUMNS: Final = (
     *("label", "value", "low", "high", "interval", "m", "p", "p_holm", "n"),
@@ -87,7 +88,8 @@ def contrasts(results: StudyResults, task: str) -> pd.DataFrame:
 
     Intervals are at 1 - alpha/m, m the number of contrasts, and alpha what the look may spend
     where seeds are sequential. `word` is "raises" or "lowers" where
-    the Holm-adjusted p is at most alpha and the interval lies on one side of zero. A difference
+    the Holm-adjusted p is at most alpha and the interval lies on one side of zero, "practically
+    equal" where the study stated a margin and the interval lies inside it. A difference
     that is the same on every seed has no interval and claims no direction; its p is the floor
     2/2^n of the sign flips, 1 where it is zero.
     """
@@ -97,11 +99,29 @@ def contrasts(results: StudyResults, task: str) -> pd.DataFrame:
     named = named_cells(results, task).take(others).reset_index(drop=True)
     rows = np.array(others, int)
     control = grid.scores[np.full_like(rows, base)]
-    return contrast_frame(named, grid.scores[rows], control, share=share_of(results))
+    return study_contrasts(results, named, grid.scores[rows], control)
+
+
+def study_contrasts(
+    results: StudyResults, named: pd.DataFrame, treated: Floats, control: Floats
+) -> pd.DataFrame:
+    """`contrast_frame` by the rules of a study: what its look may spend, and its margin."""
+    return contrast_frame(
+        named,
+        treated,
+        control,
+        share=share_of(results),
+        equal_within=equal_within_of(results),
+    )
 
 
 def contrast_frame(
-    named: pd.DataFrame, treated: Floats, control: Floats, *, share: float = 1.0
+    named: pd.DataFrame,
+    treated: Floats,
+    control: Floats,
+    *,
+    share: float = 1.0,
+    equal_within: float = np.nan,
 ) -> pd.DataFrame:
     """One family of paired contrasts beside the names of its rows; arrays are (m, S).
 
@@ -111,6 +131,8 @@ def contrast_frame(
     Args:
         share: of the error that this look may spend. `p_holm` is divided by it, so that it is
             held against alpha all the same.
+        equal_within: margin in the unit of the response: what has no direction, but an interval
+            inside ± this, is "practically equal"; NaN where the study stated none.
     """
     m = max(len(named), 1)
     level = ALPHA * share / m
@@ -145,16 +167,17 @@ def contrast_frame(
         above_high=np.array([share.high for share in above], float),
         detectable=power.smallest_detectable(deviation, n, level),
         seeds_for=power.seeds_needed(value, deviation, level),
-        word=_words(p_holm, low, high),
+        equal_within=equal_within,
+        word=_words(p_holm, low, high, equal_within),
     )
 
 
-def _words(p_holm: Floats, low: Floats, high: Floats) -> "pd.Series[str]":
+def _words(p_holm: Floats, low: Floats, high: Floats, equal_within: float) -> "pd.Series[str]":
     """The one rule of METHODS S5; no word may contradict the interval printed beside it."""
-    resolved = p_holm <= ALPHA
+    resolved, equal = p_holm <= ALPHA, (low > -equal_within) & (high < equal_within)
     words = np.select(
-        [np.isnan(p_holm), np.isnan(low), resolved & (low > 0), resolved & (high < 0)],
-        [UNTESTED, SAME, RAISES, LOWERS],
+        [np.isnan(p_holm), np.isnan(low), resolved & (low > 0), resolved & (high < 0), equal],
+        [UNTESTED, SAME, RAISES, LOWERS, EQUAL],
         UNRESOLVED,
     )
     return pd.Series(words, dtype="str")
@@ -178,6 +201,4 @@ def simple_effects(results: StudyResults, task: str) -> pd.DataFrame:
                 pairs.append((treated, control))
     named = pd.DataFrame(names, columns=["label", "factor", "level", "at"], dtype="str")
     rows = np.array(pairs, int).reshape(-1, 2)
-    return contrast_frame(
-        named, grid.scores[rows[:, 0]], grid.scores[rows[:, 1]], share=share_of(results)
-    )
+    return study_contrasts(results, named, grid.scores[rows[:, 0]], grid.scores[rows[:, 1]])

@@ -95,7 +95,8 @@ def paired_difference(treated: Floats, control: Floats, *, confidence: float = 0
 def differences(treated: Floats, control: Floats) -> Floats:
     """Treated - control per seed, exactly constant where the arms differ by a constant.
 
-    0.9 - 0.8 and 0.7 - 0.6 differ in the last bit; taken for spread, that is a t of 10^15.
+    0.9 - 0.8 and 0.7 - 0.6 differ in the last bit; taken for spread, that is a t of 10^15. What is
+    rounding beside the scores is zero: a tie, which means over other factors seldom are to the bit.
     """
     treated, control = np.asarray(treated, float), np.asarray(control, float)
     if treated.shape[-1:] != control.shape[-1:]:
@@ -104,10 +105,11 @@ def differences(treated: Floats, control: Floats) -> Floats:
             f"{control.shape[-1]}; put NaN where a seed has no response"
         )
     with np.errstate(all="ignore"):
+        scale = np.maximum(np.abs(treated), np.abs(control))
         difference = treated - control
+        difference = np.where(np.abs(difference) <= ROUNDING * scale, 0.0, difference)
         absent = np.isnan(difference)
         least = np.fmin.reduce(difference, axis=-1, keepdims=True, initial=np.inf)
-        scale = np.maximum(np.abs(treated), np.abs(control))
         constant = (absent | (difference - least <= ROUNDING * scale)).all(axis=-1, keepdims=True)
     return np.where(constant & ~absent, least, difference)
 
@@ -161,7 +163,8 @@ def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Estimate:
     share, z = successes / n, float(special.ndtri((1 + confidence) / 2))
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     margin = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    low, high = max(0.0, centre - margin), min(1.0, centre + margin)
+    low = max(0.0, centre - margin) if successes > 0 else 0.0  # exactly, as is 1 at the other end
+    high = min(1.0, centre + margin) if successes < n else 1.0
     return Estimate(share, float(low), float(high), n, name)
 
 

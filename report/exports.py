@@ -22,6 +22,7 @@ from report.factor_tables import base_levels, interaction_rows
 from report.frames import records
 from report.grids import level_label
 from report.page import write_whole
+from report.pairs import all_pairs
 from report.tables import StudyResults
 
 CLAIM_COLUMNS: Final = (
@@ -32,6 +33,7 @@ CLAIM_COLUMNS: Final = (
 EFFECT_COLUMNS: Final = (
     *("study", "task", "response", "effect", "label", "factor", "level", "against"),
     *effects.CONTRAST_COLUMNS[1:],
+    "p_bh",
 )
 
 
@@ -92,7 +94,7 @@ def claim_row(judgement: Judgement, repeat: str) -> dict[str, Any]:
 
 
 def effect_rows(results: StudyResults) -> Iterator[dict[str, Any]]:
-    """Contrasts against the baseline cell; of several factors simple effects as well.
+    """Contrasts against the baseline cell and of all pairs; of several factors simple effects too.
 
     Where the grid is complete, also main effects and interactions of two factors, the latter what
     a pair of levels adds to both main effects, with a 95% t interval each.
@@ -106,6 +108,8 @@ def effect_rows(results: StudyResults) -> Iterator[dict[str, Any]]:
         }
         for row in _contrasts(results, task["name"], names):
             yield {**common, "effect": "contrast", **row}
+        for row in records(all_pairs(results, task["name"])):
+            yield {**common, "effect": "pair (exploratory)", **row}
         if len(names) > 1:
             for row in _simple_effects(results, task["name"]):
                 yield {**common, "effect": "simple effect", **row}

@@ -1,5 +1,7 @@
 """What factors did on one task, in numbers: analysis of variance, and effects at fixed levels."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -7,7 +9,7 @@ from report import effects, factors
 from report.document import Details, Table
 from report.frames import records
 from report.grids import level_label
-from report.numbers import NOTHING, bounds, counted, decimals, number, p_value, seeds_text
+from report.numbers import NOTHING, bounds, counted, decimals, number, p_value, seeds_text, seen
 from report.tables import StudyResults
 from report.views import TaskView, estimate_of, in_units
 
@@ -60,11 +62,11 @@ def _anova(view: TaskView) -> Table | None:
 
 def _simple_effects(view: TaskView) -> Table | None:
     """Each level against its factor's baseline level at every combination of the others."""
-    frame = in_units(effects.simple_effects(view.results, view.name), view.scale, "detectable")
+    frame = in_units(effects.simple_effects(view.results, view.name), view.scale)
     frame = frame[np.isfinite(frame["value"])]
     if frame.empty:
         return None
-    many = len(frame)
+    many, m = len(frame), int(frame["m"].iloc[0])
     if many > MOST_EFFECTS:
         largest = frame["value"].abs().sort_values(ascending=False, kind="stable").index
         frame = frame.loc[sorted(largest[:MOST_EFFECTS])]
@@ -78,7 +80,7 @@ def _simple_effects(view: TaskView) -> Table | None:
             level_label(row["factor"], row["level"]),
             level_label(row["factor"], bases[row["factor"]]),
             str(row["at"]),
-            number(row["value"], digits, signed=True),
+            number(row["value"], _digits(row, digits), signed=True),
             bounds(estimate_of(row, interval), digits, signed=True) or NOTHING,
             str(row["word"]),
             p_value(row["p_holm"]),
@@ -97,9 +99,15 @@ def _simple_effects(view: TaskView) -> Table | None:
         numeric=frozenset((*header[3:5], *header[6:])),
         note=(
             f"{some}What a level does while all other factors stay where “at” says; one family of "
-            f"m = {many}, {seeds_text(frame['n'])}."
+            f"m = {m}, {seeds_text(frame['n'])}."
         ),
     )
+
+
+def _digits(row: dict[str, Any], digits: int) -> int:
+    """The digits of a column, or more where a difference with a direction would read as zero."""
+    clear = row["word"] in (effects.RAISES, effects.LOWERS)
+    return seen(float(row["value"]), digits) if clear else digits
 
 
 def base_levels(results: StudyResults) -> dict[str, str]:

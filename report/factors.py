@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from report import estimates
-from report.effects import ALPHA, contrast_frame
+from report.effects import ALPHA, study_contrasts
 from report.estimates import Floats
 from report.grids import Grid, cell_label, grid_of, level_label, levels_of
 from report.schema import STATUSES
@@ -141,11 +141,11 @@ def main_effects(results: StudyResults, task: str) -> pd.DataFrame:
                 control.append(marginal[base])
     named = pd.DataFrame(names, columns=["label", "factor", "level"], dtype="str")
     shape = (len(names), cube.shape[-1])
-    return contrast_frame(
+    return study_contrasts(
+        results,
         named,
         np.reshape(treated, shape).astype(float),
         np.reshape(control, shape).astype(float),
-        share=share_of(results),
     )
 
 

@@ -56,11 +56,12 @@ def contrast_window(contrasts: pd.DataFrame) -> tuple[float, float]:
     """The range worth drawing: every interval, or without those that dwarf all others.
 
     Dwarfing: a value more than five times the median reach of the intervals from zero, if at
-    most a third of them do.
+    most a third of them do, and that reach is not nothing, as where most cells are identical.
     """
     reach = contrasts[["low", "high", "value"]].abs().max(axis=1)
-    far = contrasts["value"].abs() > 5 * float(reach.median())
-    kept = contrasts[~far] if far.mean() <= 1 / 3 else contrasts
+    usual = float(reach.median())
+    far = contrasts["value"].abs() > 5 * usual
+    kept = contrasts[~far] if far.mean() <= 1 / 3 and usual > 0 else contrasts
     low = min(float(kept[["low", "value"]].min().min()), 0.0)
     high = max(float(kept[["high", "value"]].max().max()), 0.0)
     return low, high

@@ -1,25 +1,21 @@
 """The results folders below one folder: what each holds, how far it is, what it found first."""
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from jinja2 import BaseLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from report.contents import all_findings, nothing_found, profiles, ranked
 from report.coverage import coverage_sentence
-from report.escaping import LONGEST_CELL, markdown, visible
+from report.escaping import LONGEST_CELL, markdown
 from report.files import existing
 from report.numbers import counted, listed
-from report.page import write_whole
-from report.palette import THEME
+from report.page import filled, themed, write_whole
 from report.schema import TableError
+from report.scripts import policy
 from report.tables import Results, read_results
 
 DEPTH: Final = 2  # folders below the one that is listed
@@ -132,37 +128,30 @@ def _linked(entry: Entry) -> str:
 
 def render_page(entries: Sequence[Entry]) -> str:
     """The index as one HTML page that loads nothing and runs nothing."""
-    style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(
-        loader=BaseLoader(),
-        autoescape=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = (files("report") / "templates" / "folders.html").read_text(encoding="utf-8")
-    return environment.from_string(template).render(
+    style = themed(_STYLE)
+    return filled(
+        "folders.html",
+        title="Results",
         entries=entries,
         columns=COLUMNS,
         style=Markup(style),
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'",
+        policy=policy([style], []),
     )
 
 
-def _style() -> str:
-    light = " ".join(f"--{name}: {colour};" for colour, (name, _) in THEME.items())
-    dark = " ".join(f"--{name}: {colour};" for name, colour in THEME.values())
-    return (
-        f":root {{ color-scheme: light dark; {light} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
-        "body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem; background: var(--paper); "
-        "color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }\n"
-        "article { border-top: 1px solid var(--edge); padding: 0.8rem 0; }\n"
-        "main { overflow-wrap: anywhere; }\n"
-        "h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 0.2rem 0; }\n"
-        "dl { display: flex; flex-wrap: wrap; gap: 0.2rem 1.4rem; margin: 0.3rem 0; } "
-        "dl div { display: flex; gap: 0.4rem; } dt { color: var(--muted); } dd { margin: 0; }\n"
-        "a { color: var(--series-1); margin-right: 0.8rem; } p { margin: 0.3rem 0; }"
-    )
+_STYLE: Final = """\
+:root { color-scheme: light dark; /* light */ }
+@media (prefers-color-scheme: dark) { :root { /* dark */ } }
+body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem; background: var(--paper); \
+color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
+article { border-top: 1px solid var(--edge); padding: 0.8rem 0; }
+main { overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; }
+h2 { font-size: 1.1rem; margin: 0.2rem 0; }
+dl { display: flex; flex-wrap: wrap; gap: 0.2rem 1.4rem; margin: 0.3rem 0; }
+dl div { display: flex; gap: 0.4rem; }
+dt { color: var(--muted); flex: none; }
+dd { margin: 0; min-width: 0; }
+a { color: var(--series-1); margin-right: 0.8rem; }
+p { margin: 0.3rem 0; }
+"""

@@ -1,4 +1,4 @@
-"""A table as LaTeX: booktabs rules, every cell escaped, nothing in it that a file could run."""
+"""A table as LaTeX: booktabs rules, every cell escaped, as wide as the page at the most."""
 
 from typing import Final
 
@@ -48,6 +48,7 @@ _WRITTEN: Final = {
     "’": "'",
 }
 LAST_LATIN: Final = 0xFF
+_UNSET: Final = "«»ÐÞðþ"  # of Latin-1, but not of the encoding that pdfTeX begins with
 
 
 def latex(text: object, longest: int = LONGEST_CELL) -> str:
@@ -58,13 +59,13 @@ def latex(text: object, longest: int = LONGEST_CELL) -> str:
 def _written(letter: str) -> str:
     if letter in _WRITTEN:
         return _WRITTEN[letter]
-    if ord(letter) <= LAST_LATIN:
+    if ord(letter) <= LAST_LATIN and letter not in _UNSET:
         return letter
     return f"U+{ord(letter):04X}"
 
 
 def render_latex(table: Table, label: str) -> str:
-    """One `table` environment; it needs the package booktabs and nothing else.
+    """One `table` environment; it needs the packages booktabs and graphicx and nothing else.
 
     Args:
         label: of plain letters, after `tab:`.
@@ -79,13 +80,14 @@ def render_latex(table: Table, label: str) -> str:
         r"\centering",
         rf"\caption{{{latex(table.caption)}}}",
         rf"\label{{tab:{label}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{sides}}}",
         r"\toprule",
         " & ".join(map(latex, table.header)) + r" \\",
         r"\midrule",
         *(rf"{row} \\" for row in rows),
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         *([rf"\par\smallskip\footnotesize {latex(table.note, 2_000)}"] if table.note else []),
         r"\end{table}",
     ]

@@ -91,10 +91,12 @@ def _steps(view: TaskView) -> Column | None:
     scale = scale_of("val_" + str(view.task["response"]).partition("_")[2])
     frame = spoken(curves.steps_to_target(view.results, view.name, target), view.factors)
     texts = {str(row["label"]): _arrival(row) for row in records(frame)}
+    known = frame["low"].notna().any()
+    interval = ", with its 95% order-statistic interval" if known else ""
     goal = f"{number(scale.factor * target, 1 if scale.unit else 3)}{scale.unit}"
     note = (
         f"Steps: median step at which {scale.name} first reached {goal}, nine tenths of the way "
-        "from the constant predictor to the baseline's end, with its 95% order-statistic interval; "
+        f"from the constant predictor to the baseline's end{interval}; "
         "a trial that never did counts as never, so the median is over all trials."
     )
     return "steps to target", texts, note

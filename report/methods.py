@@ -30,7 +30,7 @@ lead over the runner-up is exploratory, Bonferroni over all rivals.
 Sign-flip p values are exact over all 2ⁿ flips up to 16 seeds; n = 5 cannot reach .05. A \
 difference that is the same on every seed has no spread, so no t interval and no t test: it is \
 shown without an interval, its p is the sign flips' floor 2/2ⁿ, and no direction is claimed.
-Claims have a margin of their own, written down before the first run, and the same care: an \
+Claims have a margin of their own, which stands in the study, and the same care: an \
 advantage is a paired difference, its interval at 1 − .05/m over the study's claims on one task \
 and response. The same on every seed, it has no interval and counts only where 2/2ⁿ is at most \
 .05/m.

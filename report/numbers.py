@@ -117,11 +117,28 @@ def number(value: float, digits: int, *, signed: bool = False) -> str:
 
 
 def bounds(estimate: Estimate, digits: int, *, signed: bool = False) -> str:
-    """`low to high`, or a dash where there is no interval."""
-    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+    """`low to high`, or a dash where there is no interval.
+
+    Of a difference that is clear of zero no bound reads as zero: it has the digits that it takes.
+    """
+    low, high = estimate.low, estimate.high
+    if not (math.isfinite(low) and math.isfinite(high)):
         return NOTHING
-    low, high = (number(x, digits, signed=signed) for x in (estimate.low, estimate.high))
-    return f"{low} to {high}"
+    clear = signed and (low > 0 or high < 0)
+    told = [number(x, seen(x, digits) if clear else digits, signed=signed) for x in (low, high)]
+    return f"{told[0]} to {told[1]}"
+
+
+def seen(value: float, digits: int) -> int:
+    """The digits with which a number that is not zero does not read as zero."""
+    if value == 0 or not is_zero(value, digits):
+        return digits
+    return min(MOST_DECIMALS, -math.floor(math.log10(abs(value))))
+
+
+def is_zero(value: float, digits: int) -> bool:
+    """Whether a number reads as zero with so many digits."""
+    return math.isfinite(value) and float(f"{abs(value):.{digits}f}") == 0
 
 
 def capitalised(text: str) -> str:

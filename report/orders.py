@@ -11,13 +11,15 @@ from report.effects import ALPHA
 from report.estimates import interval_name
 from report.grids import grid_of, lower_is_better
 from report.numbers import decimals, margin, number, scale_of, scaled, seeds_text
+from report.sequential import share_of
 from report.tables import StudyResults
 
 
 def order_sentence(results: StudyResults, task: Mapping[str, Any]) -> str:
     """`a (98.2%), b (96.8%) = c (95.1%)` from the best cell on; nothing without two of them.
 
-    Neighbours are compared paired by seed, each at 1 - alpha/m, m being the pairs of neighbours.
+    Neighbours are compared paired by seed, each at 1 - alpha/m, m being the pairs of neighbours,
+    and alpha what the look may spend where seeds are sequential.
     """
     name, response = str(task["name"]), str(task["response"])
     grid, scale = grid_of(results, name, response), scale_of(response)
@@ -27,7 +29,7 @@ def order_sentence(results: StudyResults, task: Mapping[str, Any]) -> str:
     order = sorted(known, key=lambda row: sign * means[row])
     if len(order) < 2:
         return ""
-    level = 1 - ALPHA / (len(order) - 1)
+    level = 1 - ALPHA * share_of(results) / (len(order) - 1)
     steps = [
         estimates.paired_difference(grid.scores[a], grid.scores[b], confidence=level)
         for a, b in pairwise(order)

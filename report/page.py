@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import BaseLoader, Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from report.anchors import slugs
@@ -21,20 +21,14 @@ from report.vectors import compact
 
 def render_html(report: Report) -> str:
     """The whole page: one file, under a policy that lets it load nothing and run our scripts."""
-    style = _themed(_template("style.css"))
+    style = themed(_template("style.css"))
     data, numbers = _data_of(report), numbers_of(report)
     scripts = [chart_script()] if "explore" in data else []
     scripts.append(own_script())
-    environment = Environment(
-        loader=BaseLoader(),
-        autoescape=True,
-        finalize=_visible_or_markup,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.from_string(_template("index.html")).render(
+    return filled(
+        "index.html",
         report=report,
+        title=report.title,
         numbers=numbers,
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],
@@ -44,6 +38,19 @@ def render_html(report: Report) -> str:
         inline=Markup,
         table_id=_table_ids(),
     )
+
+
+def filled(template: str, **values: object) -> str:
+    """A template of the report with these values, every text escaped and made visible."""
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        finalize=_visible_or_markup,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def _data_of(report: Report) -> dict[str, str]:
@@ -76,8 +83,8 @@ def _visible_or_markup(value: object) -> object:
     return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
 
 
-def _themed(style: str) -> str:
-    """The stylesheet with the palette's variables for a light and for a dark page."""
+def themed(style: str) -> str:
+    """A stylesheet with the palette's variables for a light and for a dark page."""
     light = " ".join(f"--{name}: {colour};" for colour, (name, _) in THEME.items())
     dark = " ".join(f"--{name}: {colour};" for name, colour in THEME.values())
     return style.replace("/* light */", light).replace("/* dark */", dark)

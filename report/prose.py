@@ -12,6 +12,7 @@ from report.numbers import Scale, bounds, counted, decimals, digits_of, margin, 
 from report.resampling import sign_flip_floor
 
 ALPHA = 0.05
+MOST_SEEDS = 10_000  # that a sentence asks for; nobody trains more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Contrast:
     detectable: float = math.nan  # smallest difference this n finds with power .8
     seeds_for: float = math.nan  # seeds that would find the difference seen
     underpowered: bool = False
+    equal_within: float = math.nan  # the margin that the study stated; NaN for none
 
     @property
     def is_tested(self) -> bool:
@@ -35,6 +37,13 @@ class Contrast:
         """Whether "raises" or "lowers" may be said of it; the one rule."""
         clear = self.estimate.low > 0 or self.estimate.high < 0
         return self.is_tested and self.p_holm <= ALPHA and clear
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether "practically equal" may be said: no direction, all inside the margin."""
+        margin = self.equal_within
+        inside = -margin < self.estimate.low and self.estimate.high < margin
+        return self.is_tested and not self.resolved and inside
 
     @property
     def strength(self) -> float:
@@ -98,6 +107,11 @@ def contrast_sentence(contrast: Contrast, scale: Scale, *, task: str, baseline: 
             f"On {task}, the difference of {contrast.label} from {baseline} in {scale.name} "
             f"cannot be tested: {amount}."
         )
+    if contrast.is_equal:
+        return (
+            f"On {task}, {contrast.label} is practically equal to {baseline} in {scale.name}: "
+            f"{amount}, {within_margin(contrast, scale)}."
+        )
     if contrast.underpowered:
         return (
             f"On {task}, the comparison of {contrast.label} with {baseline} in {scale.name} is "
@@ -122,6 +136,11 @@ def constant_clause(estimate: Estimate, scale: Scale, baseline: str) -> str:
     )
 
 
+def within_margin(contrast: Contrast, scale: Scale) -> str:
+    """`inside ±1 percentage points`, with the digits that the margin was written with."""
+    return f"inside ±{contrast.equal_within:.10g} {scale.difference}".strip()
+
+
 def _power_clause(contrast: Contrast, scale: Scale) -> str:
     """What this n could have found, and the seeds that the difference seen would need."""
     if not math.isfinite(contrast.detectable):
@@ -129,6 +148,8 @@ def _power_clause(contrast: Contrast, scale: Scale) -> str:
     digits = decimals([contrast.detectable], scale.most_decimals)
     amount = f"{number(contrast.detectable, digits)} {scale.difference}".strip()
     text = f"; with power .8, n = {contrast.estimate.n} finds {amount} or more"
-    if math.isfinite(contrast.seeds_for) and contrast.seeds_for > contrast.estimate.n:
+    if contrast.seeds_for > MOST_SEEDS:
+        text += f", and a difference as small as this would take more than {MOST_SEEDS:,} seeds"
+    elif contrast.seeds_for > contrast.estimate.n:
         text += f", and this difference would take about {contrast.seeds_for:,.0f} seeds"
     return text

@@ -2,7 +2,8 @@
 
 A publication agrees when its mean lies within 3 sqrt(sd_published^2 + sd_measured^2 / n) of ours,
 or within the standard error of one accuracy on the test set where that is more. The spread of a
-publication of one run is ours; so it is for two runs that happen to lie closer together.
+publication of one run is ours; so it is for two runs that happen to lie closer together. Where the
+best of several runs was published, ours are taken in groups of as many, of which the best counts.
 """
 
 from collections.abc import Mapping
@@ -11,10 +12,12 @@ from math import nan, sqrt
 from statistics import mean, stdev
 from typing import Any, Final
 
+import numpy as np
+
 from report import estimates
 from report.cells import NamingError, row_of
-from report.estimates import Estimate
-from report.grids import grid_of
+from report.estimates import Estimate, Floats
+from report.grids import grid_of, lower_is_better
 from report.numbers import counted
 from report.schema import CURVES, NUMBER, TRIALS, is_number
 from report.tables import StudyResults
@@ -23,6 +26,7 @@ WITHIN: Final = "within"
 OUTSIDE: Final = "outside"
 UNTESTED: Final = "untested"
 FEW_RUNS: Final = 3  # published runs below which their own spread is no measure of it
+READINGS: Final = ("step", "last", "best_of")  # off the learning curves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +61,11 @@ def _known(results: StudyResults, entry: Mapping[str, Any]) -> Known:
     values, cell = _published_values(entry), entry.get("cell", {})
     if task not in tasks:
         return replace(known, reason=f"unknown task {task!r}")
-    along = "step" in entry or "last" in entry
+    along = any(key in entry for key in READINGS)
     if (CURVES if along else TRIALS).get(response) != NUMBER:
         return replace(known, reason=f"unknown response {response!r}")
-    if along and not all(is_number(entry.get(key, 1)) for key in ("step", "last")):
-        return replace(known, reason="step and last must be whole numbers")
+    if not all(_is_count(entry.get(key, 1)) for key in READINGS):
+        return replace(known, reason="step, last and best_of must be whole numbers above 0")
     if along:
         results = _read_off_curves(results, entry, response)
     if not values or not isinstance(cell, Mapping):
@@ -71,8 +75,8 @@ def _known(results: StudyResults, entry: Mapping[str, Any]) -> Known:
         row = row_of(grid, cell)
     except NamingError as error:
         return replace(known, values=values, reason=str(error))
-    measured = estimates.mean_estimate(grid.scores[row])
-    spread = float(estimates.moments(grid.scores[row])[2])
+    scores = best_of(grid.scores[row], entry.get("best_of", 1), response)
+    measured, spread = estimates.mean_estimate(scores), float(estimates.moments(scores)[2])
     known = replace(
         known,
         cell=grid.labels[row],
@@ -82,11 +86,15 @@ def _known(results: StudyResults, entry: Mapping[str, Any]) -> Known:
         diverged=int((grid.statuses[row] == "diverged").sum()),
     )
     if measured.n < 2:
-        return replace(known, reason=f"{counted(measured.n, 'seed')} with a value; two are needed")
-    examples = (tasks[task].get("examples") or {}).get("test", 0)
-    floor = noise_floor(mean(values), examples) if response == "test_accuracy" else 0.0
+        return replace(known, reason=f"{runs_of(entry, measured.n)} with a value; two are needed")
+    part, _, measure = response.partition("_")
+    held_out = part in ("val", "test") and measure == "accuracy"
+    examples = (tasks[task].get("examples") or {}).get(part, 0) if held_out else 0
+    floor = noise_floor(mean(values), examples)
     allowed = max(tolerance(values, spread, measured.n), floor)
-    finished = known.diverged < measured.n  # else nothing was measured, only scored as the worst
+    finished = known.diverged < int(
+        (~np.isnan(grid.scores[row])).sum()
+    )  # else nothing was measured, only scored as the worst
     agrees = finished and abs(measured.value - mean(values)) <= allowed
     return replace(known, tolerance=allowed, verdict=WITHIN if agrees else OUTSIDE)
 
@@ -96,16 +104,40 @@ def _read_off_curves(
 ) -> StudyResults:
     """The results with a response read off the learning curves.
 
-    At the evaluation after `step` steps, or the mean over the `last` evaluations.
+    At the evaluation after `step` steps, the mean over the `last` evaluations, or the best one.
     """
-    curves = results.curves
+    rows = results.curves
     if "step" in entry:
-        rows = curves[curves["step"] == entry["step"]]
+        rows = rows[rows["step"] == entry["step"]]
+    elif "last" in entry:
+        rows = rows.groupby("trial", observed=True).tail(int(entry["last"]))
+    grouped = rows.groupby("trial", observed=True)[response]
+    if "best_of" in entry:
+        values = grouped.min() if lower_is_better(response) else grouped.max()
     else:
-        rows = curves.groupby("trial", observed=True).tail(int(entry["last"]))
-    values = rows.groupby("trial", observed=True)[response].mean()
+        values = grouped.mean()
     read = results.trials["trial"].astype(str).map(values.rename(index=str)).astype(float)
     return replace(results, trials=results.trials.assign(**{response: read}))
+
+
+def best_of(scores: Floats, runs: int, response: str) -> Floats:
+    """The best of each `runs` seeds in their order, (S // runs,); all of them for one run."""
+    there = scores[~np.isnan(scores)]
+    groups = there[: len(there) // runs * runs].reshape(-1, runs)
+    best: Floats = groups.min(axis=1) if lower_is_better(response) else groups.max(axis=1)
+    return best
+
+
+def runs_of(entry: Mapping[str, Any], n: int) -> str:
+    """`2 seeds`, or `1 group of 3 seeds` where the best of each group counts."""
+    runs = entry.get("best_of", 1)
+    if runs == 1:
+        return counted(n, "seed")
+    return counted(n, f"group of {runs} seeds", f"groups of {runs} seeds")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def tolerance(published: tuple[float, ...], spread: float, n: int) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from report.document import Answer, Finding, Section, Table
 from report.numbers import NOTHING, counted, decimals, listed, margin, number, scale_of
 from report.orders import order_sentence
-from report.published import OUTSIDE, UNTESTED, WITHIN, Known, known_results
+from report.published import OUTSIDE, UNTESTED, WITHIN, Known, known_results, runs_of
 from report.tables import StudyResults
 
 HEADER = (
@@ -27,7 +27,8 @@ NOTE = (
     "when the two means differ by at most the tolerance, 3 √(sd published² + sd measured²/n), or "
     "on a test set by at most the standard error of one accuracy where that is more. One or two "
     "published runs are taken to vary at least as much as ours. Read: at which step, or over how "
-    "many of the last evaluations the mean of a trial is taken."
+    "many of the last evaluations the mean of a trial is taken. Where the best of several runs was "
+    "published, n counts groups of as many seeds, and the best of each group is what was measured."
 )
 
 
@@ -83,14 +84,17 @@ def _told(known: Known) -> str:
     if known.verdict == UNTESTED:
         return f"{_name(known)} on {known.task}, not tested: {known.reason}."
     scale = scale_of(known.response)
-    where, _, _, read, published, measured, spread, n, allowed, _ = _row(known, {})
+    where, _, _, read, published, measured, spread, _, allowed, _ = _row(known, {})
+    runs = runs_of(known.entry, known.measured.n if known.measured else 0)
+    lost = f", {known.diverged} diverged" if known.diverged else ""
     apart = f"{allowed} {scale.difference}".strip()
     above = known.measured is not None and known.measured.value > mean(known.values)
     side = "above" if above else "below"
+    note = f" {known.entry['note']}" if known.entry.get("note") else ""
     return (
         f"{where}: {scale.name}, read {read}, is {measured}{scale.unit} here (spread {spread}, "
-        f"n = {n} seeds) where {published}{scale.unit} was published: {side} it by more than the "
-        f"{apart} allowed."
+        f"n = {runs}{lost}) where {published}{scale.unit} was published: {side} it by more than "
+        f"the {apart} allowed.{note}"
     )
 
 
@@ -134,4 +138,7 @@ def reading(entry: Mapping[str, Any]) -> str:
     if "last" in entry:
         many = entry["last"]
         return "at the last evaluation" if many == 1 else f"mean of the last {many} evaluations"
+    if "best_of" in entry:
+        runs = entry["best_of"]
+        return "at its best evaluation" + ("" if runs == 1 else f", the best of {runs} runs")
     return "at the end"

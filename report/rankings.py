@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from report.estimates import Estimate
 from report.numbers import Scale, counted, listed
-from report.prose import Contrast, constant_clause, difference_phrase, level_phrase
+from report.prose import (
+    Contrast,
+    constant_clause,
+    difference_phrase,
+    level_phrase,
+    within_margin,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,11 @@ def _standing(ranking: Ranking) -> str:
         return f", {side} {ranking.baseline} by {amount}{_lead_clause(ranking)}"
     if not contrast.is_tested:
         return f"; its difference from {ranking.baseline} cannot be tested: {amount}"
+    if contrast.is_equal:
+        within = within_margin(contrast, scale)
+        return (
+            f", practically equal to {ranking.baseline}: {amount}, {within}{_lead_clause(ranking)}"
+        )
     verdict = (
         "which this study is too small to tell from"
         if contrast.underpowered

@@ -39,6 +39,15 @@ def share_of(results: StudyResults) -> float:
     return float(rule_of(results).get("share", 1.0))
 
 
+def equal_within_of(results: StudyResults) -> float:
+    """The margin inside which the rule calls a contrast resolved as equal; NaN for none.
+
+    In the unit of the response.
+    """
+    margin = rule_of(results).get("equal_within")
+    return float(margin) if is_number(margin) and margin > 0 else float("nan")
+
+
 def at_share(p: Floats, share: float) -> Floats:
     """P values as they are held against alpha: at a share of the error each counts for more."""
     return np.minimum(np.asarray(p, float) / share, 1.0)

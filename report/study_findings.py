@@ -84,7 +84,7 @@ def _unresolved(study: str, views: Sequence[TaskView]) -> list[Finding]:
         hopeful = [
             c
             for c in contrasts_of(view, shown_contrasts(view))
-            if not c.resolved
+            if not (c.resolved or c.is_equal)
             and (c.underpowered or (c.estimate.is_constant and c.label != best))
             and abs(c.estimate.value) >= view.matters
         ]

@@ -6,7 +6,7 @@ from report.across_section import across_topic
 from report.anchors import slugs
 from report.axes import HALF, WIDE
 from report.cautions import edges, rates_caution
-from report.cell_tables import cell_table, contrast_table
+from report.cell_tables import cell_table, contrast_table, pair_table
 from report.contrast_pictures import forest, forest_height
 from report.document import Answer, Block, Details, Figures, Finding, Picture, Section, Text
 from report.factor_tables import factor_details
@@ -77,6 +77,8 @@ def topic(view: TaskView, colours: Mapping[str, str], *, first: str = "") -> Sec
     blocks.append(cell_table(view))
     if len(view.contrasts):
         blocks.append(Details(summary="Contrasts in numbers", blocks=(contrast_table(view),)))
+    if (pairs := pair_table(view)) is not None:
+        blocks.append(Details(summary="All pairs, exploratory", blocks=(pairs,)))
     blocks += detail_blocks(view)
     blocks.append(Figures(pictures=task_pictures(view, colours)))
     return Section(anchor=view.slug, title=task_title(view), blocks=tuple(blocks))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from report.anchors import slugs
 from report.axes import WIDE, short
 from report.bargain_section import bargain_section
+from report.devices_section import devices_section
 from report.document import Answer, Block, Details, Figures, Finding, Picture, Section, Table, Text
 from report.drawing import draw
 from report.estimates import Estimate
@@ -59,14 +60,21 @@ def throughput_section(results: Results) -> tuple[Section | None, list[Finding]]
     blocks.append(Text(paragraphs=(_floors(speeds, quiet=quiet),)))
     blocks += [Figures(pictures=tuple(pictures))] if pictures else []
     blocks += [
-        Details(summary=f"Times of {named(key)} in numbers", blocks=(price_table(group, flags),))
+        Details(
+            summary=f"Times of {named(key)} in numbers",
+            blocks=(price_table(group, flags, named(key)),),
+        )
         for key, group in groups.items()
     ]
     withins = {key: float(group["within"].max()) for key, group in groups_of(speeds).items()}
     twins = twins_of(results.timing_notes, "training step")
     counts = results.timings.drop_duplicates(["device", "mode", "workload"])
+    alike = QUIET if quiet else SHARED
     topics = (
-        scaling_section(results.timings, withins, QUIET if quiet else SHARED),
+        devices_section(
+            results.timings, speeds, results.timing_notes, withins, alike=alike, is_quiet=quiet
+        ),
+        scaling_section(results.timings, withins, alike),
         ways_section(speeds),
         input_section(speeds, results.timings),
         bargain_section(results.studies, speeds, results.timings, twins),
@@ -202,7 +210,9 @@ def _picture(group: pd.DataFrame, what: str, name: str) -> Picture:
     )
 
 
-def price_table(group: pd.DataFrame, flags: Mapping[tuple[str, str, str], list[str]]) -> Table:
+def price_table(
+    group: pd.DataFrame, flags: Mapping[tuple[str, str, str], list[str]], what: str
+) -> Table:
     """Every level with its median, its ratio, its word and its flags."""
     header = (
         *("workload", "task", "median", "95% interval", "relative", "95% interval ", "word"),
@@ -225,7 +235,7 @@ def price_table(group: pd.DataFrame, flags: Mapping[tuple[str, str, str], list[s
         )
     strong = frozenset(i for i, row in enumerate(records(group)) if row["is_baseline"])
     return Table(
-        caption="Median time of one iteration, and relative to the baseline of its task",
+        caption=f"Time of one {what}, and relative to the baseline of its task",
         header=header,
         rows=tuple(rows),
         numeric=frozenset((*header[2:6], "samples")),

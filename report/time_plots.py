@@ -153,11 +153,12 @@ def time_window(cells: pd.DataFrame) -> tuple[float, float]:
     return low, min(most, high * room) if isfinite(most) else high * room
 
 
-def name_front(ax: Axes, cells: pd.DataFrame, *, points: float) -> None:
+def name_front(ax: Axes, cells: pd.DataFrame, *, points: float, longest: int) -> None:
     """Name the front and the baseline at the right edge, linked to their points, moved apart.
 
     Args:
         points: height of the axes in points, before any layout has run.
+        longest: characters of a name.
     """
     named = cells[cells["on_front"].astype(bool) | cells["is_baseline"].astype(bool)]
     named = named.sort_values("value")
@@ -172,7 +173,7 @@ def name_front(ax: Axes, cells: pd.DataFrame, *, points: float) -> None:
         ax.plot(link, [end, end], color=colour, lw=0.5, ls=(0, (1, 2)), alpha=0.6)
         ax.plot([1.0, 1.03], [end, place], color=colour, lw=0.7, transform=across, clip_on=False)
         value = "" if end == row["value"] else f" {row['value']:.3g}".replace("-", "−")
-        name = short(row["brief"], 24) + value
+        name = short(row["brief"], longest) + value
         ax.text(1.04, place, name, color=colour, va="center", fontsize=8, transform=across)
 
 

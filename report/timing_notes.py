@@ -81,11 +81,36 @@ def _paragraphs(notes: Notes, workloads: int) -> Iterator[str]:
     ]
     if failed:
         yield f"Could not be timed at all: {listed(list(dict.fromkeys(failed)))}."
+    late = [pair for entry in passes for pair in _pairs(entry.get("unreached"))]
+    if late:
+        which = dict.fromkeys(f"{visible(name, 60)} ({visible(mode, 60)})" for name, mode in late)
+        yield (
+            "The machine was slower than planned, so that not every process came to "
+            f"{listed(list(which))}."
+        )
+    outliers = [
+        entry
+        for entry in entries(notes, "outliers", "workload")
+        if isinstance(entry.get("outliers"), int)
+    ]
+    if outliers:
+        yield (
+            f"{counted(sum(entry['outliers'] for entry in outliers), 'sample')} of "
+            f"{counted(len(outliers), 'workload')} are outliers: "
+            f"{visible(notes.get('meaning_of_outliers', 'far from the others'), 300)}."
+        )
     throttled = sum(entry.get("throttled") is True for entry in passes)
     if throttled:
         yield f"{counted(throttled, 'process was', 'processes were')} held back by the machine."
     if isinstance(notes.get("rule"), str):
         yield f"What fits the budget is decided so. {visible(notes['rule'], 2000)}"
+
+
+def _pairs(value: object) -> list[tuple[str, str]]:
+    """Pairs of texts in a list that may hold anything."""
+    if not isinstance(value, list):
+        return []
+    return [(str(p[0]), str(p[1])) for p in value if isinstance(p, list) and len(p) == 2]
 
 
 def _flags(notes: Notes, workloads: int) -> list[Block]:

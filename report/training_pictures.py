@@ -16,7 +16,7 @@ from report.numbers import Scale, capitalised, counted, scale_of, seeds_text
 from report.palette import CONTEXT
 from report.schema import CURVES
 from report.sensitivity import grid_size, plot_rate_sensitivity
-from report.views import TaskView, in_units, shown_contrasts, spoken
+from report.views import TaskView, by_size, in_units, shown_contrasts, spoken
 from report.wall_pictures import columns_for
 
 MOST_PANELS = 24
@@ -97,8 +97,9 @@ def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | No
     scale = scale_of(response)
     labels = list(dict.fromkeys(frame["label"]))
     shown = _panels_of(view, labels)
+    shown = [label for label in by_size(view.cells, view.factors)["label"] if label in shown]
     columns = columns_for([view.brief[label] for label in shown], most=7)
-    drawn = in_units(frame[frame["label"].isin(shown)], scale)
+    drawn = in_units(frame.set_index("label").loc[shown].reset_index(), scale)
     drawn = drawn.assign(label=drawn["label"].map(view.brief))
     size = grid_size(len(shown), columns, width=WIDE)
     figure = Figure(figsize=size)
@@ -110,7 +111,7 @@ def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | No
         columns=columns,
         size=size,
     )
-    banded = bool((frame["n"] >= 3).any())
+    banded, lacking = bool((frame["n"] >= 3).any()), len(shown) < len(labels)
     lost = int((frame["diverged"] > 0).sum())
     return Picture(
         drawing=draw(figure, f"{view.slug}-rates"),
@@ -122,7 +123,7 @@ def rate_sensitivity(view: TaskView, colours: Mapping[str, str]) -> Picture | No
             + "Ring: the rate chosen. "
             + (f"Cross: {counted(lost, 'rate')} at which a trial diverged. " if lost else "")
             + "Grey: the others. What is worse than the axis shows is drawn at its edge."
-            + (f" {len(shown)} of {len(labels)} cells: {_PANEL_RULE}." if shown != labels else "")
+            + (f" {len(shown)} of {len(labels)} cells: {_PANEL_RULE}." if lacking else "")
             + view.brief_words
         ),
         wide=True,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from report.effects import LOWERS, RAISES, contrast_frame
+from report.effects import LOWERS, RAISES, study_contrasts
 from report.estimates import Floats
 from report.frames import records
 from report.grids import (
@@ -22,7 +22,6 @@ from report.grids import (
     task_of,
     trials_at,
 )
-from report.sequential import share_of
 from report.tables import StudyResults
 
 # What an update rule can be set to be, by its momentum, its epsilon or its weight decay; after Choi
@@ -116,7 +115,7 @@ def inclusions(results: StudyResults, task: str) -> pd.DataFrame:
     named = pd.DataFrame(names, columns=["label", "general", "at"], dtype="str")
     treated = grid.scores[np.array([general for _, general, _ in pairs], int)]
     control = grid.scores[np.array([special for _, _, special in pairs], int)]
-    frame = contrast_frame(named, treated, control, share=share_of(results))
+    frame = study_contrasts(results, named, treated, control)
     worse = RAISES if lower_is_better(str(task_of(results, task)["response"])) else LOWERS
     return frame.assign(
         special=pd.Series([special for special, _, _ in pairs], dtype="str"),

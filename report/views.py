@@ -15,10 +15,12 @@ from report.grids import grid_of, level_label
 from report.numbers import Scale, scale_of
 from report.palette import SERIES, colours_of
 from report.prose import Contrast
-from report.schema import TRIALS, TableError
+from report.schema import TRIALS, TableError, is_number
 from report.tables import StudyResults
 
 ESTIMATES = ("value", "low", "high")
+DIFFERENCES = ("detectable", "equal_within")  # beside the estimate of a contrast, in its unit
+LEADING = 5  # cells that have a colour because they are the best over all tasks
 MOST_CONTRASTS = 30  # that a forest and a table show; of more, a stated choice
 
 
@@ -125,7 +127,7 @@ def view_of(results: StudyResults, task: dict[str, Any], slug: str) -> TaskView:
     cells = spoken(effects.cell_table(results, task["name"]), factors)
     cells = in_units(cells, scale)
     contrasts = spoken(effects.contrasts(results, task["name"]), factors)
-    contrasts = in_units(contrasts, scale, "detectable")
+    contrasts = in_units(contrasts, scale)
     base = cells.loc[cells["is_baseline"].astype(bool), "label"]
     return TaskView(
         results=results,
@@ -148,9 +150,20 @@ def spoken(frame: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     return frame.assign(label=label)
 
 
+def by_size(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows by these columns of levels: numbers by their size, names in the order they have."""
+
+    def key(levels: "pd.Series[Any]") -> "pd.Series[Any]":
+        numbers = pd.to_numeric(levels, errors="coerce")
+        named = pd.Series(pd.factorize(levels)[0], index=levels.index)
+        return named if numbers.isna().any() else numbers
+
+    return frame.sort_values(list(columns), key=key, kind="stable")
+
+
 def in_units(frame: pd.DataFrame, scale: Scale, *more: str) -> pd.DataFrame:
     """A frame of estimates in the unit of its scale."""
-    columns = [c for c in (*ESTIMATES, *more) if c in frame]
+    columns = [c for c in (*ESTIMATES, *DIFFERENCES, *more) if c in frame]
     return frame.assign(**{column: frame[column] * scale.factor for column in columns})
 
 
@@ -193,6 +206,7 @@ def contrast_of(row: dict[str, Any], matters: float) -> Contrast:
         detectable=float(row["detectable"]),
         seeds_for=float(row["seeds_for"]),
         underpowered=float(row["detectable"]) > matters,
+        equal_within=float(row["equal_within"]),
     )
 
 
@@ -203,7 +217,10 @@ def estimate_of(row: dict[str, Any], interval: str = interval_name(0.95)) -> Est
 
 
 def _is_about(claim: object, task: dict[str, Any]) -> bool:
-    if not isinstance(claim, dict) or not isinstance(claim.get("by"), int | float):
+    """Whether a claim's margin is a difference of two cells in the task's own response."""
+    if not isinstance(claim, dict) or not is_number(claim.get("by")):
+        return False
+    if "trend" in claim or claim.get("table") == "timings":  # a slope, a share of the seconds
         return False
     same = claim.get("response") in (None, task["response"])
     return same and claim.get("task") == task["name"] and claim["by"] != 0
@@ -212,8 +229,8 @@ def _is_about(claim: object, task: dict[str, Any]) -> bool:
 def study_colours(views: Sequence[TaskView]) -> dict[str, str]:
     """A colour for every label, the same in all figures of a study.
 
-    With more than eight alternatives, the best of each task and those that differ most from the
-    baseline get one.
+    With more than eight alternatives, the best of each task, the best over all of them by the mean
+    of their places, and those that differ most from the baseline get one.
     """
     labels = list(dict.fromkeys(label for view in views for label in view.labels))
     baseline = next((view.baseline for view in views), "")
@@ -225,8 +242,15 @@ def study_colours(views: Sequence[TaskView]) -> dict[str, str]:
         for row in records(shown_contrasts(view)):
             share = abs(row["value"]) / largest if largest > 0 else 0.0
             weights[str(row["label"])] += share if np.isfinite(share) else 0.0
+    places = dict.fromkeys(labels, 0)
+    first = set()
     for view in views:
-        if len(view.ranked):
-            weights[str(view.ranked["label"].iloc[0])] += len(views)
+        ranked = {str(label): place for place, label in enumerate(view.ranked["label"])}
+        first |= set(list(ranked)[:1])
+        for label in labels:
+            places[label] += ranked.get(label, len(labels))
+    best = sorted([label for label in labels if label != baseline], key=lambda x: places[x])
+    for label in first | set(best[:LEADING]):
+        weights[label] += len(views)
     shown = sorted(labels, key=lambda label: -weights[label])[: len(SERIES)]
     return colours_of(labels, baseline=baseline, shown=shown)

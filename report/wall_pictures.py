@@ -13,14 +13,16 @@ from report.drawing import draw
 from report.frames import records
 from report.numbers import counted, listed, number
 from report.tiles import PictureError, Tile, read_classes, read_range, read_values
-from report.views import TaskView
+from report.views import TaskView, by_size
 
 MOST_TILES = 21
+FEW_TITLES = 12  # so few that each has the room it needs, at the cost of a row
 
 
 def columns_for(titles: list[str], *, most: int) -> int:
-    """Columns wide enough for most titles that fill as few rows as need be about equally."""
-    longest = sorted(len(title) for title in titles)[int(0.8 * (len(titles) - 1))]
+    """Columns wide enough for every title, of many for most, that fill rows about equally."""
+    share = 1 if len(titles) <= FEW_TITLES else 0.8
+    longest = sorted(len(title) for title in titles)[int(share * (len(titles) - 1))]
     room = int(WIDE / (0.074 * min(longest, LONGEST_LABEL) + 0.2))
     columns = min(most, max(room, 4))
     rows = -(-len(titles) // columns)
@@ -109,7 +111,7 @@ def _tiles(view: TaskView, kind: str) -> list[Tile]:
 def _shown_cells(view: TaskView, kind: str) -> pd.DataFrame:
     """All cells, or where that is too many (or matrices) the baseline, the best and the worst."""
     if len(view.cells) <= most_tiles(kind):
-        return view.cells
+        return by_size(view.cells, view.factors)
     ranked = view.ranked
     ranks = [f"rank {place} of {len(ranked)}" for place in range(1, len(ranked) + 1)]
     keep = ranked.index.isin([*ranked.index[:3], *ranked.index[-2:]])

@@ -16,12 +16,13 @@ from simulated_results import write_results
 from test_effects import study
 
 from report import across, profiles, ranks
-from report.across_section import across_topic, sentences
+from report.across_section import _colours, across_topic, sentences
 from report.document import Answer, Table
 from report.drawing import house_style
+from report.palette import CONTEXT, INK, SERIES
 from report.study_section import views_of
 from report.tables import read_results
-from report.views import study_colours
+from report.views import by_size, study_colours
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -246,6 +247,33 @@ def test_every_number_of_the_table_is_that_of_the_csv(simulated):
         assert float(row[column["mean rank"]]) == pytest.approx(mean_ranks[label], abs=0.0501)
 
 
+def test_a_colour_means_the_same_cell_in_all_figures_of_a_study():
+    shown = pd.DataFrame({"label": list("abcdefgh"), "is_baseline": [x == "c" for x in "abcdefgh"]})
+    study = {**dict.fromkeys("adh", CONTEXT), "c": INK, **dict(zip("befg", SERIES, strict=False))}
+    assert _colours(shown, study) == {label: study[label] for label in "befgc"}
+
+
+def test_the_best_over_all_tasks_have_a_colour(simulated):
+    """Of twelve alternatives more are far from the baseline than there are colours."""
+    results = next(s for s in simulated.studies if s.study["name"] == "activation")
+    views = [
+        replace(v, cells=_twelve(v.cells), contrasts=_twelve(v.contrasts))
+        for v in views_of(results, "x")
+    ]
+    places = pd.concat([v.ranked.assign(place=range(len(v.cells))) for v in views])
+    places = places[places["label"] != views[0].baseline]
+    best = places.groupby("label", sort=False)["place"].sum().sort_values(kind="stable").index[:3]
+    colours = study_colours(views)
+    assert len(colours) > len(SERIES) + 1
+    assert CONTEXT not in {colours[label] for label in best}
+
+
+def _twelve(frame):
+    """Rows, and again those of them that are no baseline, far below, under other names."""
+    own = frame[~frame["is_baseline"]] if "is_baseline" in frame else frame
+    return pd.concat([frame, own.assign(label=own["label"] + "!", value=own["value"] - 50)])
+
+
 @given(arrays(np.float64, (3, 4), elements=st.floats(allow_nan=True, allow_infinity=True)))
 def test_no_scores_break_the_summary(scores):
     """F25, F26: whatever the numbers, there is a summary and there are sentences."""
@@ -253,6 +281,13 @@ def test_no_scores_break_the_summary(scores):
     pool = pooled(finite, finite[::-1])
     assert len(across.summary(pool)) == 3
     assert len(sentences(pool, across.summary(pool))) == 2
+
+
+def test_levels_that_are_numbers_stand_in_their_order_and_names_in_the_study_s():
+    frame = pd.DataFrame({"a": list("yyxx"), "depth": ["10", "2", "10", "2"]})
+    assert by_size(frame, ["a", "depth"]).to_numpy().tolist() == [
+        ["y", "2"], ["y", "10"], ["x", "2"], ["x", "10"]
+    ]  # fmt: skip
 
 
 def test_a_study_with_one_task_has_nothing_across(simulated):

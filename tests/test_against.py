@@ -109,6 +109,20 @@ def test_differences_are_paired_by_seed_and_adjusted_within_a_task(found, here, 
     assert list(frame.index[~frame["is_alike"]]) == ["tanh"]
 
 
+def test_a_look_at_sequential_seeds_is_paid_for_here_as_well(found):
+    """At the lesser share of the two looks, whichever folder it is in."""
+    (pair,) = found.studies
+    m = len(differences(pair, "spiral"))
+    shares = ((None, None), (0.5, None), (0.5, 0.125), (0.125, 0.5))
+    for (own, other), share in zip(shares, (1, 0.5, 0.125, 0.125), strict=True):
+        here, there = (
+            replace(side, study=side.study | {"sequential": {"share": x} if x else None})
+            for side, x in ((pair.here, own), (pair.there, other))
+        )
+        frame = differences(replace(pair, here=here, there=there), "spiral")
+        assert set(frame["interval"]) == {f"{100 * (1 - 0.05 * share / m):.4g}% t"}
+
+
 def test_seeds_and_cells_of_one_folder_alone_are_left_out(here, there, tmp_path):
     shutil.copytree(there, tmp_path / "fewer")
     path = tmp_path / "fewer" / "activation" / "trials.csv"

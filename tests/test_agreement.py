@@ -1,10 +1,13 @@
 """Our clock against others, and how it is judged; the measurement itself is slow."""
 
 import importlib
+import time
+from functools import partial
 
 import numpy as np
 import pytest
 from test_clock import US, Machine, always
+from torch.utils.benchmark import Timer
 
 from benchmarks.__main__ import main
 from benchmarks.agreement import (
@@ -19,7 +22,7 @@ from benchmarks.agreement import (
     summary,
     ten_workloads,
 )
-from benchmarks.clock import clock_for
+from benchmarks.clock import clock_for, time_block
 
 
 def agreement_of(name, *, ratio, noise=0.01, width=1.0, rounds=40, seed=0):
@@ -99,11 +102,24 @@ def test_every_clock_finds_the_call_hot():
     assert before[1:] == [1] * 11
 
 
-def test_torch_s_timer_is_asked_for_the_seconds_of_one_iteration():
-    """A sleep of 20 ms takes 20 ms and a little, however many there are."""
-    import time  # noqa: PLC0415
+def test_torch_s_timer_is_asked_for_the_seconds_of_one_iteration(monkeypatch):
+    """It reads a pretend clock: each call takes 20 ms, however many there are."""
+    machine = Machine(reading=0)
+    seconds = lambda: machine.now() * 1e-9  # noqa: E731
+    monkeypatch.setattr("benchmarks.agreement.Timer", partial(Timer, timer=seconds))
+    for iterations in (1, 5, 40):
+        assert by_torch(machine.works(always(20_000 * US)), iterations) == pytest.approx(2e-2)
 
-    assert by_torch(lambda: time.sleep(0.02), 5) == pytest.approx(2e-2, rel=0.5)
+
+def test_torch_s_timer_and_ours_agree_on_a_sleep():
+    """The least of many, taken in turns: a busy machine makes sleeps longer, never shorter."""
+    step, clock = partial(time.sleep, 0.004), clock_for("cpu")
+    ours, torchs = [], []
+    for _ in range(15):
+        ours.append(time_block(clock, step, 1).seconds)
+        torchs.append(by_torch(step, 1))
+    assert min(torchs) == pytest.approx(min(ours), rel=0.25)
+    assert min(ours) >= 0.004
 
 
 def test_the_table_has_a_row_per_workload_and_a_line_per_clock():

@@ -19,6 +19,7 @@ from simulated_results import plans, rename, write_results
 from report.__main__ import main
 from report.charts import explore_data
 from report.document import Interactive, Report
+from report.latex import latex
 from report.page import render_html
 
 pytestmark = [
@@ -337,11 +338,11 @@ def copied(browser, place):
 
 def test_a_table_is_copied_as_csv_and_as_latex(visit, page):
     browser = visit(page)
-    csv, latex = copied(browser, 0), copied(browser, 1)
+    csv, tex = copied(browser, 0), copied(browser, 1)
     names = column(browser, TABLE, 0)
     assert [line.split(",")[0] for line in csv.splitlines()[1:]] == names
     assert all(float(line.split(",")[1]) for line in csv.splitlines()[1:])
-    rows = latex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    rows = tex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     assert [row.split(" & ")[0].replace("\\_", "_") for row in rows] == names
     assert all(row.endswith(r" \\") for row in rows)
 
@@ -354,11 +355,38 @@ def test_what_is_copied_cannot_act_in_a_spreadsheet_or_in_latex(visit, page):
         arguments[1].forEach((text, i) => { rows[i].cells[0].textContent = text; });""",
         *(TABLE, cells),
     )
-    csv, latex = copied(browser, 0), copied(browser, 1)
+    csv, tex = copied(browser, 0), copied(browser, 1)
     told = csv.splitlines()[1:]
     starts = ["'=1+1,", "+2,", "-2.5,", "'-x,", "'@a,", '"a,""b""",']
     assert [line[: len(start)] for line, start in zip(told, starts, strict=False)] == starts
-    assert r"50\% \& \$x\$ \textbackslash{}input\{y\} \#\_\textasciicircum{}" in latex
+    assert r"50\% \& \$x\$ \textbackslash{}input\{y\} \#\_\textasciicircum{}" in tex
+
+
+def test_what_is_copied_as_latex_is_what_the_export_writes(visit, page):
+    browser = visit(page)
+    cells = ["[x] * -- “a” …", "«þ» é ł ⁿ√³", "a|b <c> `d`", "95% & $x$ \\y {z} #_^~ −µ×±≥≤†·–"]
+    browser.execute_script(
+        """const rows = document.querySelector(arguments[0]).tBodies[0].rows;
+        arguments[1].forEach((text, i) => { rows[i].cells[0].textContent = text; });""",
+        *(TABLE, cells),
+    )
+    rows = copied(browser, 1).split(r"\midrule")[1].strip().splitlines()
+    assert [row.split(" & ")[0] for row in rows[:3]] == [latex(cell) for cell in cells[:3]]
+    assert rows[3].startswith(f"{latex(cells[3])} & ")
+
+
+def test_of_two_headings_of_one_name_the_one_that_is_pressed_sorts(visit, page):
+    browser = visit(page)
+    sorts = browser.execute_script(
+        """const rows = document.querySelectorAll("div.table thead tr");
+        const heads = [...rows].map((row) => [...row.cells]);
+        const twice = (row) => row.findIndex((head, i) =>
+          row.findIndex((other) => other.textContent === head.textContent) < i);
+        const row = heads.find((cells) => twice(cells) > 0), at = twice(row);
+        row[at].querySelector("button").click();
+        return row.map((head, i) => [i === at, head.getAttribute("aria-sort")]);"""
+    )
+    assert [pressed for pressed, order in sorts if order == "ascending"] == [True]
 
 
 # The playground

@@ -18,23 +18,31 @@ from statsmodels.stats.power import TTestPower
 from test_effects import study
 
 from report import published
-from report.__main__ import main
+from report.__main__ import check, main
 from report.cells import NamingError, level_of
 from report.claim_words import numbers_of, particulars, refutation
 from report.claims import judge
-from report.claims_section import claims_section, command, tally
+from report.claims_section import claims_section, command, open_sentences, tally
 from report.exports import CLAIM_COLUMNS, EFFECT_COLUMNS, render_csv
 from report.factors import main_effects
 from report.published import known_results, noise_floor, tolerance
 from report.published_section import published_section
 from report.tables import read_results
 from report.verdicts import decide
+from report.views import view_of
 
 FOUR = np.array([0.10, 0.12, 0.14, 0.16])  # mean .13, interval at 95% .088917 to .171083
 ONE = {"activation": ("relu", "identity")}
 DEEP = {"depth": ("2", "1", "4")}
 SETTINGS = {"regularisation": ("none", "dropout(rate=0.3)", "l1(strength=0.1)", "l1(strength=1)")}
 BEATS = {"statement": "s", "better": {"activation": "relu"}, "worse": {"activation": "identity"}}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(8)
+
+
 HOSTILE = "=<script>alert(1)</script> | `x` [y](javascript:z) \u202e @me $(touch z)"
 
 
@@ -186,6 +194,10 @@ def test_factors_that_are_not_named_stay_at_the_baseline():
     assert at_baseline.decision.estimate.value == pytest.approx(0.375)
     assert at_four.decision.estimate.value == pytest.approx(0.55)
     assert at_four.about == "relu over identity at depth 4"
+    assert "with relu than with identity at depth 4 (" in numbers_of(at_four)
+    deeper = {"better": {"activation": "relu"}, "worse": {"activation": "relu", "depth": 1}}
+    [named] = judged(results, {"statement": "s", **deeper})
+    assert "with depth 2 than with depth 1, both with relu (" in numbers_of(named)
 
 
 def test_a_trend_is_the_slope_from_level_to_level_of_each_seed():
@@ -219,7 +231,7 @@ def test_where_the_means_of_a_trend_turn_back_is_said():
     [judgement] = judged(study(scores, DEEP), claim)
     assert judgement.verdict == "supported"
     assert judgement.reversals == (("depth 2", "depth 4"),)
-    assert "The means turn back from depth 2 to depth 4." in particulars(judgement)
+    assert "The means fall from depth 2 to depth 4." in particulars(judgement)
 
 
 def test_a_family_is_the_claims_on_one_task_and_response():
@@ -384,6 +396,43 @@ def test_an_unresolved_claim_says_how_many_seeds_it_would_take():
     assert "more than 1 percentage point higher." in numbers_of(judgement)
 
 
+def test_nobody_is_asked_for_more_seeds_than_can_be_trained():
+    scores = 0.5 + np.array([[0.3, -0.3, 0.2, -0.2 + 0.012], [0, 0, 0, 0]])
+    [judgement] = judged(study(scores, ONE), BEATS)
+    assert 10_000 < judgement.decision.seeds_needed < 1_000_000
+    told = particulars(judgement)
+    assert "It would take more than 10,000 seeds to resolve it with power .8" in told
+    [sentence] = open_sentences([judgement])
+    assert "too near its margin: more than 10,000 seeds would be needed, 4 were trained" in sentence
+    unknown = replace(judgement, decision=replace(judgement.decision, seeds_needed=math.nan))
+    assert "How many seeds would resolve it cannot be told" in particulars(unknown)
+    assert "nan" not in open_sentences([unknown])[0]
+
+
+def test_a_difference_that_reads_as_zero_is_neither_higher_nor_lower():
+    scores = 0.5 + np.array([[0.3, -0.3, 0.2, -0.2 + 0.012], [0, 0, 0, 0]])
+    [judgement] = judged(study(scores, ONE), BEATS)
+    told = numbers_of(judgement)
+    assert "test accuracy differs by 0 percentage points between relu and identity (" in told
+    assert "0 percentage points higher" not in told
+
+
+def test_the_margin_that_matters_is_that_of_a_difference_in_the_response(rng):
+    """A share of the seconds, or a slope from level to level, is no difference of accuracies."""
+    results = study(0.5 + 0.01 * rng.normal(size=(2, 4)), ONE)
+    own = {**BEATS, "task": "spiral", "by": 0.03}
+    trend = {"statement": "s", "task": "spiral", "by": 0.001}
+    trend["trend"] = {"factor": "activation", "direction": "rises"}
+    for claims, matters in (
+        ([own], 3.0),
+        ([{**own, "table": "timings", "by": 0.5}], 2.0),
+        ([trend], 2.0),
+        ([{**own, "by": math.inf}], 2.0),
+    ):
+        results.study["claims"] = claims
+        assert view_of(results, results.study["tasks"][0], "s").matters == pytest.approx(matters)
+
+
 def test_equality_is_spoken_of_as_a_difference():
     scores = [[0.9, 0.92, 0.91, 0.93], [0.9, 0.93, 0.91, 0.92]]
     [judgement] = judged(study(scores, ONE), {**BEATS, "equal_within": 0.05})
@@ -470,7 +519,7 @@ def test_an_accuracy_on_test_data_is_allowed_the_noise_of_its_test_set():
     results.study["tasks"][0]["examples"] = {"test": 100}
     assert known(results, values=[0.9]).verdict == "within"
     trained = study(same, ONE, response="train_accuracy")
-    trained.study["tasks"][0]["examples"] = {"test": 100}
+    trained.study["tasks"][0]["examples"] = {"test": 100, "train": 100}
     assert known(trained, values=[0.9]).verdict == "outside"
 
 
@@ -513,7 +562,7 @@ def test_known_results_say_when_they_were_read_and_where_published():
         "K, relu on spiral: test accuracy, read at the end, is 92% here (spread 2.0, n = 3 seeds) "
         "where 99% was published: below it by more than the 6.9 percentage points allowed."
     ]
-    assert any("step and last must be whole numbers" in line for line in finding.lines)
+    assert any("step, last and best_of must be whole numbers" in line for line in finding.lines)
 
 
 def test_values_read_off_the_curves_are_those_of_pandas():
@@ -531,6 +580,55 @@ def test_values_read_off_the_curves_are_those_of_pandas():
     middle = mine.loc[mine["step"] == 20, "val_loss"]
     assert known(results, step=20, **entry).measured.value == pytest.approx(middle.mean())
     assert known(results, step=20, **entry).spread == pytest.approx(middle.std())
+
+
+@pytest.mark.parametrize("response", ["val_loss", "val_accuracy"])
+def test_the_best_of_several_runs_is_held_against_groups_of_as_many(response):
+    """Seven seeds in groups of three: the best of 0 to 2 and of 3 to 5, and the last is left."""
+    results = study([[0.5] * 7, [0.5] * 7], ONE)
+    trials = results.trials.loc[results.trials["stage"] == "final", "trial"].astype(str)
+    rng = np.random.default_rng(5)
+    rows = [(trial, step, rng.random()) for trial in trials for step in (0, 20, 40)]
+    curves = pd.DataFrame(rows, columns=["trial", "step", response])
+    results = replace(results, curves=curves)
+    mine = curves[curves["trial"].str.contains("activation=relu")]
+    best = min if response == "val_loss" else max
+    own = [best(rows[response]) for _, rows in mine.groupby("trial", sort=False)]
+    groups = [best(own[:3]), best(own[3:6])]
+    found = known(results, best_of=3, values=[0.5], response=response)
+    assert found.measured.n == 2
+    assert found.measured.value == pytest.approx(np.mean(groups))
+    assert found.spread == pytest.approx(np.std(groups, ddof=1))
+    alone = known(results, best_of=1, values=[0.5], response=response)
+    assert (alone.measured.n, alone.measured.value) == (7, pytest.approx(np.mean(own)))
+
+
+def test_the_best_of_several_runs_is_told_with_its_groups_and_its_note():
+    results = study([[0.5] * 7, [0.5] * 7], ONE)
+    one = results.trials.index[results.trials["activation"] == "relu"][0]
+    results.trials.loc[one, "status"] = "diverged"
+    trials = results.trials.loc[results.trials["stage"] == "final", "trial"].astype(str)
+    rows = [(trial, 40, 0.5 + k / 1000) for k, trial in enumerate(trials)]
+    results = replace(results, curves=pd.DataFrame(rows, columns=["trial", "step", "val_accuracy"]))
+    entry = {"id": "K", "cell": {"activation": "relu"}, "response": "val_accuracy"}
+    results.study["published"] = [{**entry, "values": [0.9], "best_of": 3, "note": "Few epochs."}]
+    _, [finding] = published_section([results])
+    [line] = finding.lines[1:]
+    assert "read at its best evaluation, the best of 3 runs, is " in line
+    assert "n = 2 groups of 3 seeds, 1 diverged) where 90% was published" in line
+    assert line.endswith(" allowed. Few epochs.")
+    assert known_results(results)[0].verdict == "outside"
+
+
+def test_an_accuracy_that_is_watched_is_allowed_the_noise_of_what_is_watched():
+    results = study([[0.5] * 3, [0.5] * 3], ONE)
+    trials = results.trials.loc[results.trials["stage"] == "final", "trial"].astype(str)
+    rows = [(trial, 40, 0.925) for trial in trials]
+    results = replace(results, curves=pd.DataFrame(rows, columns=["trial", "step", "val_accuracy"]))
+    entry = {"values": [0.9], "response": "val_accuracy", "last": 1}
+    assert known(results, **entry).verdict == "outside"
+    results.study["tasks"][0]["examples"] = {"val": 100}
+    assert known(results, **entry).verdict == "within"
 
 
 def test_a_known_study_without_numbers_tells_the_order_of_its_cells():
@@ -623,6 +721,7 @@ def test_effects_csv_holds_every_contrast_and_main_effect(reported):
         for task in ("spiral", "wave")
         for effect, count in (
             ("contrast", 5),
+            ("pair (exploratory)", 15),
             ("simple effect", 7),
             ("main effect", 3),
             ("interaction", 6),
@@ -665,6 +764,23 @@ def test_check_is_content_with_what_nobody_expected(tmp_path, capsys):
         "supported",
         "contradicted",
     ]
+
+
+def test_check_names_an_expected_claim_that_could_not_be_tested(tmp_path, capsys):
+    lost = {**LINEAR, "better": {"activation": "rule"}}
+    factors = {"activation": ("relu", "identity")}
+    plan = Plan("x", "?", factors, {"": [0.003]}, tasks=("spiral",), claims=(lost,))
+    results = read_results(write_results(tmp_path / "r", studies=[plan], spoiled=()))
+    assert check(results.studies) == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told.startswith("not tested: x: “Without an activation")
+    assert "'rule' is not a level of activation" in told
+
+
+def test_check_of_every_folder_at_once_is_refused_and_not_passed_over(tmp_path, capsys):
+    assert main(["--index", str(tmp_path), "--check"]) == 2
+    assert "--check reads the claims of one results folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["claims", "published"])

@@ -55,6 +55,11 @@ def test_latex_says_what_the_text_said():
     assert latex("--x") == "{-}{-}x"
     assert latex(r"\input{/etc/passwd}") == r"\textbackslash{}input\{/etc/passwd\}"
     assert latex("中") == "U+4E2D"
+    # Of Latin-1 these are what pdfLaTeX stops at in its default encoding, tried letter by letter.
+    assert [latex(x) for x in "«»ÐÞðþé"] == [
+        *(f"U+00{x}" for x in ["AB", "BB", "D0", "DE", "F0", "FE"]),
+        "é",
+    ]
 
 
 def test_a_latex_table_has_its_rows_rules_and_bold_baseline():
@@ -66,6 +71,7 @@ def test_a_latex_table_has_its_rows_rules_and_bold_baseline():
     assert r"\textbf{a} & \textbf{1} \\" in text
     assert r"{[}b{]} & 2 \\" in text
     assert text.count(r"\\") == 3
+    assert text.index(r"\resizebox{\ifdim\width>\linewidth") < text.index(r"\begin{tabular}")
     assert [text.count(rf"\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 1, 1]
 
 

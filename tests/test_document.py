@@ -518,6 +518,7 @@ def test_default_folders_never_mix_devices():
     assert default_folder("quick", "cuda") == Path("results/quick-cuda")
 
 
+@pytest.mark.slow
 def test_the_report_is_made_twice_with_the_same_bytes(results, tmp_path):
     folder = tmp_path / "again"
     shutil.copytree(results, folder, ignore=shutil.ignore_patterns("report"))
@@ -563,6 +564,7 @@ def test_missing_tables_and_facts_are_lived_with(tmp_path):
     assert main(["--results", str(folder)]) == 0
 
 
+@pytest.mark.slow
 def test_a_grid_with_a_hole_says_why_it_has_no_analysis_of_variance(tmp_path):
     crossed = next(plan for plan in small_plans() if plan.name == "crossed")
     folder = write_results(tmp_path / "r", studies=[crossed], spoiled=("crossed",))
@@ -572,6 +574,7 @@ def test_a_grid_with_a_hole_says_why_it_has_no_analysis_of_variance(tmp_path):
     assert "Share of variance" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_a_leave_one_out_study_of_many_factors_with_hardly_any_seeds_is_reported(seeds, tmp_path):
     crossed = next(plan for plan in small_plans() if plan.name == "crossed")

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
-from report import effects, grids
-from report.cell_tables import contrast_table
+from report import effects, factors, grids
+from report.cell_tables import contrast_table, pair_table
 from report.curves import (
     curve_areas,
     gaps,
@@ -35,6 +36,7 @@ from report.factors import (
     main_effects,
     marginal_means,
 )
+from report.pairs import all_pairs
 from report.schema import CURVES, FACTORS, PICTURES, POINTS, STACKS, TRIALS
 from report.tables import StudyResults
 from report.tuning import best_of_rates, inclusions
@@ -54,6 +56,7 @@ FRAMES = [
     gaps,
     best_of_rates,
     inclusions,
+    all_pairs,
 ]
 BALANCED = [
     main_effects,
@@ -305,11 +308,79 @@ def test_contrasts_are_scipys_with_statsmodels_holm(rng):
     assert table["word"].tolist() == ["raises", "no detectable effect"]
 
 
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_the_seeds_for_a_difference_are_statsmodels_at_the_level_of_its_family(rng, share):
+    results = study(rng.normal(size=(3, 6)) + np.array([[0], [0.5], [0.9]]), ONE)
+    results.study["sequential"] = {"share": share}
+    for row in effects.contrasts(results, "spiral").itertuples():
+        enough, too_few = (
+            TTestPower().power(abs(row.d_z), row.seeds_for - less, 0.05 * share / 2)
+            for less in (0, 1)
+        )
+        assert enough >= 0.8 > too_few
+
+
 def test_contrasts_use_the_seeds_that_both_cells_have(rng):
     values = rng.random((3, 5))
     table = effects.contrasts(study(values, ONE, statuses={0: "failed"}), "spiral")
     assert table["n"].tolist() == [4, 4]
     np.testing.assert_allclose(table["value"], (values[1:] - values[0])[:, 1:].mean(axis=1))
+
+
+def test_all_pairs_are_scipys_with_statsmodels_benjamini_hochberg(rng):
+    scores = rng.normal(size=(3, 8)) + np.array([[0], [0.9], [2.0]])
+    scores[1, 2] = np.nan
+    results = study(scores, ONE, statuses={})
+    found = all_pairs(results, "spiral")
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    names = ONE["activation"]
+    assert [*zip(found["label"], found["against"], strict=True)] == [
+        (names[a], names[b]) for a, b in pairs
+    ]
+    tests = [stats.ttest_rel(scores[a], scores[b], nan_policy="omit") for a, b in pairs]
+    np.testing.assert_allclose(found["p"], [test.pvalue for test in tests], rtol=1e-10)
+    adjusted = multipletests(found["p"], method="fdr_bh")[1]
+    np.testing.assert_allclose(found["p_bh"], adjusted, rtol=1e-10)
+    for row, test in zip(found.itertuples(), tests, strict=True):
+        interval = test.confidence_interval(0.95)
+        assert (row.low, row.high) == pytest.approx((interval.low, interval.high), rel=1e-10)
+    assert found["n"].tolist() == [7, 8, 7]
+    assert found["is_apart"].tolist() == (adjusted <= 0.05).tolist()
+    assert 0 < found["is_apart"].sum() < 3
+    results.study["sequential"] = {"share": 0.25}
+    dear = all_pairs(results, "spiral")
+    np.testing.assert_allclose(dear["p_bh"], np.minimum(adjusted / 0.25, 1), rtol=1e-10)
+    assert set(dear["interval"]) == {"98.75% t"}
+
+
+def test_the_table_of_pairs_counts_who_is_told_from_whom():
+    """relu .5, identity .7, tanh .7 alike but for noise: relu is told from both, they are not."""
+    noise = 0.01 * np.random.default_rng(3).normal(size=(3, 10))
+    scores = np.array([[0.5], [0.7], [0.7]]) + noise
+    for response, better in (("test_accuracy", 1), ("test_loss", 2)):
+        results = study(scores, ONE, response=response)
+        table = pair_table(view_of(results, results.study["tasks"][0], "s"))
+        assert table.header == ("cell", "better than", "worse than", "not told from")
+        counts = {row[0]: row[1:] for row in table.rows}
+        mine, theirs = [0, 2, 0], [1, 0, 1]
+        if better == 2:
+            mine, theirs = [2, 0, 0], [0, 1, 1]
+        assert counts["relu"] == tuple(map(str, mine))
+        assert counts["tanh"] == counts["identity"] == tuple(map(str, theirs))
+        assert "m = 3 pairs" in table.note
+
+
+def test_two_cells_one_seed_and_very_many_cells_have_no_table_of_pairs(rng):
+    two = {"activation": ("relu", "tanh")}
+    many = {"width": tuple(map(str, range(1, 33)))}
+    for scores, own in (
+        (rng.normal(size=(2, 4)), two),
+        (rng.normal(size=(3, 1)), ONE),
+        (rng.normal(size=(32, 3)), many),
+    ):
+        results = study(scores, own)
+        assert pair_table(view_of(results, results.study["tasks"][0], "s")) is None
+    assert all_pairs(results, "spiral").empty
 
 
 @pytest.mark.parametrize(("seeds", "at_floor"), [(5, True), (6, True), (7, False)])
@@ -542,6 +613,19 @@ def test_a_real_interaction_smaller_than_the_main_effects_is_no_dependence(rng):
     assert depends_on(results, "spiral").empty
 
 
+def test_a_dependence_needs_a_p_that_is_adjusted_over_all_pairs(rng, monkeypatch):
+    """Three pairs: .03 is no finding among them, .01 is; both interactions are as large."""
+    results = study(rng.normal(size=(2, 3, 2, 4)), {**TWO, "optimizer": ("adam", "sgd")})
+    for p, found in ((0.03, []), (0.01, ["activation", "depth"])):
+        table = anova(results, "spiral")
+        table["share"] = np.where(table["order"] == 2, 0.3, 0.1)
+        table.loc[table["order"] == 2, "p"] = [p, 0.6, 0.7]
+        monkeypatch.setattr(factors, "anova", lambda *_, table=table: table)
+        assert depends_on(results, "spiral")["factor"].tolist() == found
+        monkeypatch.undo()
+
+
+@pytest.mark.slow
 def test_planted_shares_are_found(rng):
     """200 grids of ten seeds: mean shares within 2 points of the variances planted."""
     factors = {"activation": ("relu", "tanh", "elu"), "depth": ("2", "1", "4", "8")}
@@ -706,6 +790,7 @@ def test_steps_to_target_of_a_loss_reach_it_from_above():
 # F25
 
 
+@pytest.mark.slow
 @given(
     arrays(np.float64, (2, 3, 3), elements=st.one_of(st.floats(), st.just(0.5), st.just(np.nan))),
     st.dictionaries(

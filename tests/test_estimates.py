@@ -121,6 +121,7 @@ def test_an_interval_is_named_by_level_and_method(confidence, name):
 # Families
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adjust", "method"),
     [(estimates.holm, "holm"), (estimates.benjamini_hochberg, "fdr_bh")],
@@ -272,6 +273,22 @@ def test_probability_of_improvement_counts_ties_as_one_half():
     estimate = estimates.probability_of_improvement(treated, control)
     assert (estimate.value, estimate.n) == (0.5, 3)
     assert math.isnan(estimates.wilson(0, 0).value)
+
+
+def test_scores_that_agree_but_for_rounding_are_a_tie():
+    """Means over other factors are seldom equal to the bit: 0.1 + 0.2 is above 0.3."""
+    treated, control = np.array([0.1 + 0.2, 0.5, 0.9]), np.array([0.3, 0.4, 0.8])
+    assert treated[0] > control[0]
+    found = estimates.probability_of_improvement(treated, control)
+    assert found.value == pytest.approx(2.5 / 3)
+    np.testing.assert_array_equal(estimates.differences(treated, control)[0], 0)
+    assert estimates.differences(np.array([1.0 + 1e-12]), np.array([1.0]))[0] > 0
+
+
+def test_a_share_of_none_or_all_begins_or_ends_exactly_there():
+    for n in (3, 10, 17):
+        assert estimates.wilson(0, n, confidence=0.998).low == 0
+        assert estimates.wilson(n, n, confidence=0.998).high == 1
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from ablations import exporting
 from ablations.__main__ import main
 from ablations.exporting import load
 from ablations.records import RecordError
+from ablations.training import train_one
 
 STUDY = """
 [study]
@@ -79,6 +81,39 @@ def test_a_trial_that_is_not_there_is_answered_with_one_that_is(tmp_path, capsys
     assert main(["export", *options, "spiral/depth=0/final/seed=9", str(file)]) == 2
     assert "did you mean 'spiral/depth=0/final/seed=" in capsys.readouterr().err
     assert not file.exists()
+
+
+def test_a_network_that_is_not_the_recorded_one_is_not_passed_off_as_it(
+    tmp_path, capsys, monkeypatch
+):
+    """Trained to another score, or read back with other weights: a line says so, and exit code 1
+    or 2 goes with it."""
+    study = tmp_path / "small.toml"
+    study.write_text(STUDY.format(tasks='"spiral"', factors="depth = [0, 1]"))
+    options = ["--study", str(study), "--results", str(tmp_path / "results"), "--workers", "0"]
+    assert main(["run", "--quiet", *options]) == 0
+    trial = trials_of(tmp_path)["trial"].iloc[-1]
+    file = tmp_path / "network.safetensors"
+
+    def emptied(path):
+        module = load(path)
+        for parameter in module.parameters():
+            parameter.data.zero_()
+        return module
+
+    monkeypatch.setattr(exporting, "load", emptied)
+    assert main(["export", *options, trial, str(file)]) in {1, 2}
+    assert "when loaded, not" in capsys.readouterr().err
+    monkeypatch.undo()
+
+    def otherwise(stack, member, *, device):
+        trained, task = train_one(stack, member, device=device)
+        trained.row["test_accuracy"] += 0.25
+        return trained, task
+
+    monkeypatch.setattr(exporting, "train_one", otherwise)
+    assert main(["export", *options, trial, str(file)]) in {1, 2}
+    assert "the results come from another version, run it again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"not a network", b"\x80\x04N."])

@@ -121,6 +121,7 @@ def killed_runs_end_alike(runner, results, kills, seed):
     assert runner.tables(results) == runner.tables("whole")
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(runner):
     killed_runs_end_alike(runner, "killed", kills=3, seed=1)
 
@@ -131,6 +132,7 @@ def test_many_kills_change_nothing(runner):
         killed_runs_end_alike(runner, f"killed-{k}", kills=5, seed=100 + k)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
 def test_an_interrupt_keeps_what_is_finished_and_leaves_no_orphan(runner, number):
@@ -163,6 +165,7 @@ def test_workers_do_not_outlive_a_parent_that_was_killed(runner):
     assert gone(workers)
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_folder_train_each_stack_once(runner):
     both = [runner.start("shared", workers=1) for _ in range(2)]
     for process in both:
@@ -174,6 +177,7 @@ def test_two_runs_on_one_folder_train_each_stack_once(runner):
     assert not list((runner.folder / "shared").rglob(".*-*")), "a temporary file was left"
 
 
+@pytest.mark.slow
 def test_a_lock_whose_holder_died_is_no_obstacle(runner):
     """The kernel frees the lock of a process that ends; the file that is left means nothing."""
     for record in runner.records("whole")[:3]:

@@ -18,6 +18,7 @@ from PIL import Image
 from report import axes, factorial, forests, heat_maps, learning, sensitivity, tiles, walls
 from report.drawing import draw, house_style
 from report.palette import CONTEXT, INK, PAPER, SERIES, THEME, colours_of
+from report.wall_pictures import columns_for
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,13 @@ def test_a_difference_that_dwarfs_the_others_is_an_arrow_with_its_value():
     assert high < 4
     assert "−49" in drawn_text(figure)
     assert [line.get_marker() for line in ax.lines].count("<") == 1
+
+
+def test_beside_cells_that_do_not_differ_at_all_a_difference_keeps_its_place():
+    """Where most are identical nothing is usual, and an arrow would stand on the zero line."""
+    value = np.array([0.0, 0, 0, 0, 0, 3])
+    frame = pd.DataFrame({"label": list("abcdef"), "value": value, "low": value, "high": value})
+    assert forests.contrast_window(frame) == (0, 3)
 
 
 def test_no_axis_of_accuracy_goes_beyond_a_hundred():
@@ -270,6 +278,13 @@ def test_regions_decode_winner_and_certainty():
     assert np.allclose(colours[0, 0], colours[3, 1])
     assert colours[0, 3].sum() < unsure[0, 3].sum(), "certain is deeper"
     assert not np.allclose(colours[0, 0], unsure[0, 3]), "another class, another hue"
+
+
+def test_of_a_dozen_titles_none_is_cut():
+    titles = ["adamw(weight_decay=0.01)", *["adam"] * 10]
+    columns = columns_for(titles, most=6)
+    width = axes.WIDE / (columns + walls.GAP * (columns - 1))
+    assert len(titles[0]) <= int(width / 0.073)
 
 
 def test_walls_put_pictures_and_points_where_they_belong():

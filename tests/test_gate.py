@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.comparison import Outcome
 from benchmarks.gate import (
     QUIET,
     SHARED,
     T_975,
+    Compared,
     Pairs,
     compared,
     ratio_over_processes,
@@ -114,3 +116,12 @@ def test_the_control_is_base_against_base():
     assert found.head_seconds == np.median(pairs.head)
     assert found.is_suspect
     assert not compared("w", pairs_of(np.random.default_rng(9), slowdown=1.15), SHARED).is_suspect
+
+
+@pytest.mark.parametrize(("low", "suspect", "warned"), [(1.26, 1, 1), (1.2, 0, 1), (1.09, 0, 0)])
+def test_failing_and_warning_rest_on_the_lower_end_and_not_on_the_ratio(low, suspect, warned):
+    """A ratio of 1.6 each time; an interval that reaches down to 1.09 is no reason for either."""
+    wide = Interval(1.6, low, 2.3, 15)
+    found = Compared("w", 1e-3, 1.6e-3, wide, Interval(1.0, 0.9, 1.1, 15), "slower")
+    assert found.is_suspect == suspect
+    assert len(Outcome(SHARED, (found,)).warnings) == warned

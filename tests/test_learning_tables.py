@@ -110,6 +110,16 @@ def test_a_grid_with_holes_still_has_simple_effects(rng):
     assert simple.summary.startswith("Simple effects")
 
 
+def test_the_family_of_simple_effects_counts_those_that_were_not_tested(rng):
+    """Seven pairs, of which the three with the lost cell have no score to compare."""
+    scores = rng.uniform(size=(2, 3, 2))
+    scores[0, 1] = np.nan
+    (simple,) = factor_details(view(study(scores, TWO)))
+    (table,) = simple.blocks
+    assert len(table.rows) == 5
+    assert "one family of m = 7" in table.note
+
+
 def test_effects_csv_has_simple_effects_and_interactions(rng):
     results = study(rng.uniform(size=(2, 3, 5)), TWO)
     rows = list(effect_rows(results))

@@ -160,6 +160,13 @@ def test_diverged_trials_are_the_worst_of_the_task_and_failed_ones_nothing(tmp_p
     assert np.isnan(differences(study, task, rows, chance=1 / 3)[0]).tolist() == [0, 1, 0]
 
 
+def test_a_response_that_overflowed_has_diverged_as_in_the_report(tmp_path):
+    study = small_study(tmp_path, {"study.seeds": 2})
+    rows = final_rows({"relu": [0.75, 0.5], "tanh": [-np.inf, 0.75]})
+    found = differences(study, study.tasks[0], rows, chance=0.25)
+    assert found.tolist() == [[-0.5, 0.25]]
+
+
 def test_a_diverged_trial_has_the_largest_loss(tmp_path):
     study = small_study(tmp_path, {"study.response": {"spiral": "test_loss"}, "study.seeds": 2})
     (task,) = study.tasks

@@ -19,7 +19,7 @@ from ablations.measures import (
     steepest,
 )
 from ablations.network import describe, view_values
-from ablations.training import train
+from ablations.training import train, train_one
 
 
 def network_of(parameters, **levels):
@@ -55,6 +55,24 @@ def test_a_unit_that_is_off_on_every_example_is_dead():
     found = activity(network, values, x)
     assert found["dead_units"].tolist() == [0.5]
     assert found["saturation"].tolist() == [(4 + 1) / 8]
+
+
+# One unit a layer: relu(x), then relu(relu(x) - 10), and what the second one gives.
+TWO_LAYERS = [1.0, 0.0, 1.0, -10.0, 1.0, 0.0]
+
+
+def test_units_and_kinks_of_every_layer_count():
+    """The first unit fires above 0, the second one above 10: kinks at both."""
+    network, values = network_of(TWO_LAYERS, depth=2, width=1)
+    x = torch.tensor([[[-20.0], [5.0], [6.0], [20.0]]], dtype=torch.float64)
+    low = x.clamp(max=6.0)
+    # pairs: -20 with 6, where the first unit begins, and 5 with 20, where the second one does
+    assert linear_regions(network, values, x).tolist() == [2.0]
+    assert linear_regions(network, values, x[:, [0, 1, 3, 2]]).tolist() == [(3 + 1) / 2]
+    assert activity(network, values, x)["dead_units"].tolist() == [0.0]
+    assert activity(network, values, x)["saturation"].tolist() == [(1 + 3) / 8]
+    assert activity(network, values, low)["dead_units"].tolist() == [0.5]  # the second one
+    assert activity(network, values, -x.abs())["dead_units"].tolist() == [1.0]
 
 
 def test_a_linear_model_has_no_hidden_units():
@@ -121,6 +139,18 @@ def test_the_penalty_is_added_to_the_loss_that_is_reported():
     expected = l2["train_loss"] + 0.25 * l2["weight_norm"] ** 2
     assert l2["penalised_loss"] == pytest.approx(expected, rel=1e-6)
     assert "penalised_loss" not in train(stack_of(depth=0)).rows[0]
+
+
+@pytest.mark.parametrize("name", ["l1", "l2"])
+def test_the_penalty_is_that_of_the_plain_modules_weights(name):
+    """Trained alone, so that its tensors can be summed here: biases are not penalised."""
+    stack = stack_of(depth=1, width=6, regularisation={"name": name, "strength": 0.02})
+    trained, _ = train_one(stack, stack.members[0])
+    weights = torch.cat([w.flatten() for k, w in trained.state.items() if k.endswith("weight")])
+    penalty = weights.abs().sum() if name == "l1" else weights.square().sum() / 2
+    expected = trained.row["train_loss"] + 0.02 * float(penalty)
+    assert trained.row["penalised_loss"] == pytest.approx(expected, rel=1e-5)
+    assert trained.row["weight_norm"] == pytest.approx(float(weights.norm()), rel=1e-5)
 
 
 def test_coefficients_are_held_against_those_that_made_the_data():

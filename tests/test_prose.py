@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from report.estimates import Estimate
 from report.headlines import headline
-from report.numbers import counted, decimals, listed, number, p_value, scale_of
+from report.numbers import bounds, counted, decimals, listed, number, p_value, scale_of, seen
 from report.prose import Contrast, contrast_sentence, difference_phrase, level_phrase
 from report.rankings import Ranking, ranking_sentence
 
@@ -297,3 +297,44 @@ def test_a_tiny_difference_that_is_resolved_is_not_shown_as_zero():
     assert said == "+0.000014 (95% t interval +0.000002 to +0.000027, n = 10 seeds)"
     unclear = Estimate(1.4e-5, -2e-6, 3.0e-5, 10, "95% t")
     assert difference_phrase(unclear, scale_of("train_r2")).startswith("0.000 (")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (-1.4, -0.02, "−1.4 to −0.02"),
+        (0.0004, 2.31, "+0.0004 to +2.3"),
+        (-1.4, 0.02, "−1.4 to 0.0"),
+        (-0.01, 0.02, "0.0 to 0.0"),
+        (0.06, 1.0, "+0.1 to +1.0"),
+    ],
+)
+def test_an_interval_clear_of_zero_does_not_read_as_if_it_touched_it(low, high, told):
+    assert bounds(Estimate((low + high) / 2, low, high, 5, "95% t"), 1, signed=True) == told
+
+
+@given(st.floats(1e-11, 1e6), st.integers(0, 4))
+def test_a_number_that_is_not_zero_is_seen_with_its_digits(value, digits):
+    shown = number(value, seen(value, digits))
+    assert float(shown) != 0
+    assert seen(value, digits) == digits or round(value, digits) == 0
+
+
+def test_a_difference_as_small_as_noise_is_not_priced_in_seeds():
+    tiny = contrast(0.001, -1.0, 1.8, p=0.9, detectable=1.94, seeds_for=300_000.0)
+    said = contrast_sentence(tiny, ACCURACY, task="spiral", baseline="relu")
+    assert "a difference as small as this would take more than 10,000 seeds." in said
+    never = replace(tiny, seeds_for=math.inf)
+    assert "more than 10,000 seeds" in contrast_sentence(
+        never, ACCURACY, task="spiral", baseline="relu"
+    )
+
+
+def test_equal_within_a_margin_is_said_of_the_best_as_well():
+    same = contrast(0.1, -0.3, 0.5, p=0.9, detectable=9.0, underpowered=True, equal_within=1.0)
+    said = ranking_sentence(ranking(same))
+    assert ", practically equal to relu: +0.1 percentage points (" in said
+    assert "inside ±1 percentage points" in said
+    assert not replace(same, equal_within=0.5).is_equal
+    assert not replace(same, equal_within=math.nan).is_equal
+    assert not contrast(0.4, 0.3, 0.5, equal_within=1.0).is_equal  # it has a direction

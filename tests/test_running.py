@@ -390,6 +390,7 @@ def test_a_diverged_trial_is_a_row_and_needs_no_second_try(go, tmp_path, monkeyp
     assert go(changes).complete
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_or_hangs_costs_its_trial_alone(go, tmp_path, monkeypatch, capsys):
     """The stack is tried once, then trial by trial: the culprit is found, the others finish."""
     go(results="sound")

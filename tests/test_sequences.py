@@ -114,3 +114,29 @@ def test_multiplications_of_a_network_are_counted_by_hand():
     assert total(cell_of(depth=2, width=32), (2,), 3) == 2 * 32 + 32 * 32 + 32 * 3
     cnn = cell_of("digits", network="cnn", depth=2, width=4)
     assert total(cnn, (1, 8, 8), 10) == 9 * 4 * 64 + 4 * 9 * 4 * 16 + 4 * 4 * 10
+
+
+def test_shapes_parameters_and_multiplications_are_those_of_the_plain_module():
+    """By forward hooks on every layer, odd sizes, padding, strides and two kinds of layers."""
+    listed = "conv 6@5 pad 2 stride 2, pool 3, conv 4@3 pad 1, pool 2, linear 7"
+    for cell in (
+        canonical(cell_of("digits", network=sequential(listed))),
+        canonical(cell_of("digits", network={"name": "cnn", "kernel": 5}, depth=2, width=3)),
+    ):
+        network = describe(cell, (3, 31, 29), 10)
+        module, seen = plain_network(network).eval(), {}
+        for name, layer in module.named_modules():
+            if not list(layer.children()):
+                layer.register_forward_hook(
+                    lambda layer, _, y, name=name, into=seen: into.update({name: (layer, y[0])})
+                )
+        module(torch.zeros(2, 3, 31, 29))
+        table = {part.name: part for part in parts_of(network, (3, 31, 29))}
+        assert list(table) == list(seen)
+        for name, (layer, y) in seen.items():
+            by_hand = 0
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                by_hand = layer.weight[0].numel() * y.numel()
+            assert table[name].shape == y.shape
+            assert table[name].parameters == sum(p.numel() for p in layer.parameters())
+            assert table[name].multiply_adds == by_hand

@@ -3,25 +3,34 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from test_claims import BEATS, judged
 from test_effects import ONE, TWO, study
 from test_studyfile import small_study
 
+from ablations.looks import resolved
 from ablations.running import Settings, run
-from report import effects
+from report import effects, estimates
+from report.crossed_figures import factorial_of
+from report.crossed_section import crossed_findings
 from report.document import Text
+from report.effects import UNRESOLVED
+from report.exports import effect_rows
 from report.factors import anova, main_effects
 from report.leads import ranking_of
 from report.methods import methods_section
+from report.orders import order_sentence
+from report.prose import contrast_sentence
 from report.schema import TableError
 from report.sequential import at_share, share_of
 from report.sequential_words import sequential_note
 from report.study_section import study_blocks
 from report.tables import read_results
 from report.verdicts import decide
-from report.views import view_of
+from report.views import contrasts_of, view_of
 
 SHARE = 1 / 12
 RULE = {"min": 5, "max": 30, "looks": [5, 10, 20, 30], "share": SHARE, "equal_within": 0.02}
@@ -143,14 +152,15 @@ def test_the_study_says_how_it_ended_and_what_that_cost():
     results = sequential(study(scores, ONE))
     note, blocks = note_of(results)
     assert note == (
-        "Seeds were added look by look until every contrast is resolved (look 2 of 4, 10 of at "
-        "most 30 seeds). They are, on spiral: 1 apart from the baseline and 1 within ±0.02 of it, "
-        "of 2 contrasts. Looking early is paid for: this look may spend 0.083 of the error of 5%, "
-        "in every interval of a difference from the baseline, every adjusted p and every claim."
+        "Seeds are added look by look until every contrast is resolved (look 2 of 4, 10 of at "
+        "most 30 seeds). At this look, on spiral 1 is apart from the baseline and 1 is practically "
+        "equal to it (within ±0.02), of 2 contrasts. Looking early is paid for: this look may "
+        "spend 0.083 of the error of 5%, in every interval of a difference from the baseline, "
+        "every adjusted p and every claim."
     )
     assert any(isinstance(block, Text) and note in block.paragraphs for block in blocks)
     open_, _ = note_of(sequential(study(scores, ONE), equal_within=None))
-    assert "1 apart from the baseline and 1 open, of 2 contrasts" in open_
+    assert "on spiral 1 is apart from the baseline and 1 is open, of 2 contrasts" in open_
     results.study.pop("sequential")
     assert note_of(results)[0] == ""
 
@@ -172,3 +182,81 @@ def test_a_real_run_says_so_in_methods_and_findings(tmp_path):
     one.study.pop("sequential")
     (text,) = methods_section(results).blocks
     assert not any(paragraph.startswith("Sequential seeds.") for paragraph in text.paragraphs)
+
+
+def test_inside_the_margin_a_contrast_is_practically_equal_and_said_to_be():
+    rng = np.random.default_rng(4)
+    scores = np.full((3, 10), 0.5)
+    scores[1] += 0.004 + 0.001 * rng.normal(size=10)  # inside, and yet clear of zero
+    scores[2] += 0.01 * rng.normal(size=10)
+    results = sequential(study(scores, ONE))
+    found = effects.contrasts(results, "spiral")
+    assert found["word"].tolist() == ["raises", "practically equal"]
+    assert found["low"].iloc[1] > -0.02
+    assert found["high"].iloc[1] < 0.02
+    narrow = sequential(study(scores, ONE), equal_within=0.8 * float(found["high"].iloc[1]))
+    assert effects.contrasts(narrow, "spiral")["word"].tolist() == ["raises", UNRESOLVED]
+    none = sequential(study(scores, ONE), equal_within=None)
+    assert effects.contrasts(none, "spiral")["word"].tolist() == ["raises", UNRESOLVED]
+    view = view_of(results, results.study["tasks"][0], "s")
+    last = contrasts_of(view)[1]
+    said = contrast_sentence(last, view.scale, task="spiral", baseline="relu")
+    assert said.startswith("On spiral, tanh is practically equal to relu in test accuracy: ")
+    assert said.endswith("n = 10 seeds), inside ±2 percentage points.")
+    row = next(r for r in effect_rows(results) if r["label"] == "tanh")
+    assert row["word"] == "practically equal"
+
+
+@given(
+    st.lists(st.floats(-0.05, 0.05), min_size=10, max_size=10),
+    st.sampled_from([0.001, 0.01, 0.03]),
+)
+@settings(max_examples=8, deadline=None)
+def test_the_report_and_the_rule_that_stops_agree_on_every_contrast(values, margin):
+    scores = np.array([np.full(10, 0.5), 0.5 + np.array(values)])
+    results = sequential(study(scores, {"activation": ("relu", "tanh")}), equal_within=margin)
+    word = effects.contrasts(results, "spiral")["word"].iloc[0]
+    level = 0.05 * SHARE
+    same = estimates.differences(scores[1:], scores[:1])
+    done = bool(resolved(same, level, equal_within=margin)[0])
+    assert done == (word in ("raises", "lowers", "practically equal", effects.SAME))
+
+
+def test_what_depends_on_what_is_told_at_the_level_of_the_look():
+    rng = np.random.default_rng(2)
+    scores = scores_of(rng, 2, 3, 2) / 4
+    scores[1, 2] += 0.3
+    factors = {**TWO, "optimizer": ("adam", "sgd")}
+    told = []
+    for results in (study(scores, factors), sequential(study(scores, factors))):
+        part = factorial_of(view_of(results, results.study["tasks"][0], "s"))
+        told.append(crossed_findings(results, [part])[1].lines[0])
+    assert "(95% t intervals, n = 10 seeds)" in told[0]
+    assert "(99.58% t intervals, n = 10 seeds)" in told[1]
+    pair = scores[1, 2].mean(axis=0), scores[0, 2].mean(axis=0)
+    for text, level in zip(told, (0.05, 0.05 * SHARE), strict=True):
+        interval = stats.ttest_rel(*pair).confidence_interval(1 - level)
+        low, high = (f"+{100 * x:.1f}" for x in (interval.low, interval.high))
+        assert f"({low} to {high}) with depth 4" in text
+
+
+def test_the_order_of_cells_is_told_at_the_level_of_the_look(rng):
+    results = sequential(study(scores_of(rng, 3), ONE))
+    assert "(99.79% t intervals" in order_sentence(results, results.study["tasks"][0])
+
+
+def test_the_lead_pays_for_the_choice_among_all_rivals(rng):
+    scores = scores_of(rng, 3)
+    lead = ranking_of(view_of(results := study(scores, ONE), results.study["tasks"][0], "s")).lead
+    assert lead.interval == "97.5% t"  # two rivals
+
+
+def test_a_factor_that_does_nothing_explains_nothing(rng):
+    scores = 0.5 + 0.01 * rng.normal(size=(2, 3, 2, 6))
+    scores[1] += 0.2
+    results = study(scores, {**TWO, "optimizer": ("adam", "sgd")})
+    part = factorial_of(view_of(results, results.study["tasks"][0], "s"))
+    said = crossed_findings(results, [part])[0].lines[0].partition(";")[0]
+    assert "activation explains" in said
+    assert "optimizer" not in said
+    assert "depth" not in said

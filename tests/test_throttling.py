@@ -1,17 +1,21 @@
 """What the machine held back is seen, noted, tried again and flagged."""
 
 from dataclasses import replace
+from time import sleep
+from types import SimpleNamespace
 
 import pytest
+import torch
 from test_timings import STUDY, Passes, job_of, pretend_pass, settings_of
 
+import benchmarks.throttling as module_of_throttling
 import benchmarks.timings as module
 from ablations.studyfile import load_study
 from benchmarks.budgeting import plan_timings
-from benchmarks.passes import run_pass
 from benchmarks.series import flags_of
 from benchmarks.throttling import (
     Throttling,
+    driver_name,
     gpu_clock_share,
     query_clocks,
     share_of,
@@ -100,31 +104,52 @@ def test_a_clock_is_a_share_of_its_maximum(answer, share):
     assert share_of(answer) == share
 
 
-def test_a_gpu_is_asked_while_it_works():
-    log = []
+def test_a_gpu_is_asked_while_it_works(monkeypatch):
+    """Not launched ahead once and asked when that may be over: steps go on until the answer."""
+    steps, asked, waited = [], [], []
+    monkeypatch.setattr(module_of_throttling, "driver_name", lambda device: f"GPU of {device}")
 
-    def query(index):
-        log.append(index)
+    def query(name):
+        asked.append(name)
+        before = len(steps)
+        while len(steps) < before + 200:  # the answer takes as long as 200 steps
+            sleep(0)
         return "1200, 1600"
 
-    assert gpu_clock_share("cuda:3", lambda: log.append("step"), query) == 0.75
-    assert log == ["step"] * 100 + [3]
-    assert gpu_clock_share("cpu", lambda: log.append("step"), query) is None
-    assert gpu_clock_share("cuda", lambda: None, lambda index: None) is None
+    def share(device, query):
+        return gpu_clock_share(device, lambda: steps.append(1), query, wait=waited.append)
+
+    assert share("cuda:3", query) == 0.75
+    assert asked == ["GPU of cuda:3"]
+    assert len(steps) >= 200
+    assert len(waited) == len(steps) / 50
+    assert share("cuda", lambda name: None) is None
+    assert gpu_clock_share("cpu", lambda: steps.append(1), query) is None
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("device", "index"), [("cuda:3", 3), ("cuda", 1)])
+def test_a_gpu_is_named_as_the_driver_names_it(monkeypatch, device, index):
+    """Its number is torch's own where CUDA_VISIBLE_DEVICES hides others; its UUID is not."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda own: SimpleNamespace(uuid=f"ab-{own}")
+    )
+    assert driver_name(device) == f"GPU-ab-{index}"
 
 
 def test_without_the_driver_s_tool_nobody_says(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert query_clocks(0) is None
+    assert query_clocks("GPU-ab") is None
 
 
 def test_a_pass_notes_periods_of_its_rounds_alone(study):
     """Seven before the first round, nine after the last: two in between."""
     counts = iter([7, 9])
-    done = run_pass(job_of(study, seconds=0.0), periods=lambda: next(counts), now=lambda: 1.0)
+    done = pretend_pass(job_of(study), periods=lambda: next(counts))
     assert done.notes["throttling"]["periods"] == 2
     assert done.notes["throttled"] is True
-    steady = run_pass(job_of(study, seconds=0.0), periods=lambda: 7, now=lambda: 1.0)
+    steady = pretend_pass(job_of(study), periods=lambda: 7)
     assert steady.notes["throttled"] is False
 
 

@@ -12,6 +12,7 @@ function equipTable(frame) {
   const table = frame.querySelector("table");
   const headings = [...table.tHead.rows[0].cells];
   const names = headings.map((heading) => heading.textContent.trim());
+  const keys = names.map((name, i) => (names.indexOf(name) < i ? `${name} ${i + 1}` : name));
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const status = element("span", { class: "status", role: "status" });
@@ -19,7 +20,7 @@ function equipTable(frame) {
 
   function show({ sort = "", down = "", search = "" } = {}) {
     Object.assign(state, { sort, down, search });
-    const column = names.indexOf(sort);
+    const column = keys.indexOf(sort);
     const ordered = column < 0 ? rows : sorted(rows, column, down === "1");
     body.append(...ordered);
     headings.forEach((heading, i) => {
@@ -43,9 +44,9 @@ function equipTable(frame) {
 
   headings.forEach((heading, i) => {
     const press = () => {
-      const again = state.sort === names[i];
+      const again = state.sort === keys[i];
       if (again && state.down === "1") change({ sort: "", down: "" });
-      else change({ sort: names[i], down: again ? "1" : "" });
+      else change({ sort: keys[i], down: again ? "1" : "" });
     };
     heading.replaceChildren(element("button", { type: "button", onclick: press }, names[i]));
   });
@@ -108,17 +109,29 @@ function asCsv(rows) {
   return rows.map((row) => row.map(cell).join(",")).join("\n") + "\n";
 }
 
+// As latex.py writes them: what acts, what makes a ligature, and what opens an argument after \\.
 const LATEX = {
   "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "&": "\\&", "%": "\\%", $: "\\$", "#": "\\#",
   _: "\\_", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "−": "$-$", "×": "$\\times$",
-  "²": "$^2$", "–": "--", "†": "\\dag{}", "±": "$\\pm$", "≥": "$\\geq$", "≤": "$\\leq$",
-  "<": "$<$", ">": "$>$", "|": "$|$", "µ": "$\\mu$", "μ": "$\\mu$", "ⁿ": "$^n$", "…": "\\dots{}",
-  '"': "''", "`": "\\textasciigrave{}",
+  "²": "\\textsuperscript{2}", "³": "\\textsuperscript{3}", "ⁿ": "\\textsuperscript{n}",
+  "–": "--", "†": "\\dag{}", "±": "$\\pm$", "≥": "$\\geq$", "≤": "$\\leq$", "√": "$\\surd$",
+  "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "µ": "$\\mu$", "μ": "$\\mu$",
+  "…": "\\ldots{}", '"': "{''}", "`": "\\textasciigrave{}", "[": "{[}", "]": "{]}", "*": "{*}",
+  "-": "{-}", "·": "$\\cdot$",
+  "“": "``", "”": "''", "‘": "`", "’": "'",
 };
+const UNSET = /[^\u0000-\u00ff]|[«»ÐÞðþ]/u; // what pdfTeX's default encoding lacks
+
+/** One letter as LaTeX; one that cannot be set is spelled as its code point. */
+function asLatexLetter(letter) {
+  if (letter in LATEX) return LATEX[letter];
+  if (!UNSET.test(letter)) return letter;
+  return `U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+}
 
 /** Rows as a LaTeX tabular with the rules of booktabs; every letter that acts is spelled out. */
 function asLatex(rows, numeric) {
-  const cell = (text) => [...text].map((letter) => LATEX[letter] ?? letter).join("");
+  const cell = (text) => [...text].map(asLatexLetter).join("");
   const [head, ...body] = rows.map((row) => `${row.map(cell).join(" & ")} \\\\`);
   const columns = numeric.map((is) => (is ? "r" : "l")).join("");
   return [

@@ -1,0 +1,195 @@
+"""`python -m benchmarks layouts`: how a stack is cut and a process set up, against other ways.
+
+The constants of `ablations.layout` and the settings of `ablations.processor` were chosen by
+this table and are never timed when trials are trained. Every sample is the seconds of one
+core for one stack trained by `ablations.training.train`; samples are interleaved in random
+order, and a way's ratio to what is committed comes with its interval over the rounds. A
+stack that a way does not concern has ratios near 1, which shows what the samples are worth.
+
+Raw samples go to RESULTS/layouts.csv.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from ablations import layout, processor
+from ablations.levels import Level
+from ablations.options import Parser, whole_number
+from ablations.records import write_csv
+from ablations.stacking import Stack
+from ablations.training import train
+from benchmarks.speedup import contest, geometric_mean
+
+COLUMNS = ["stack", "trials", "way", "round", "order", "seconds"]
+COMMITTED = "as committed"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How the process is set up in which stacks are trained."""
+
+    threads: int = 1
+    keeps_memory: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Constants of `ablations.layout` that are replaced, and the process."""
+
+    constants: Mapping[str, float] = field(default_factory=dict)
+    setup: Setup = Setup()
+    together: int | None = None  # trials of a stack that are trained together; None: all
+
+
+def ways() -> dict[str, Way]:
+    """What is tried, each thing by itself."""
+    found = {COMMITTED: Way()}
+    for examples in (128, 256, 1024, 2048):
+        found[f"{examples} examples at once"] = Way({"EXAMPLES": examples})
+    for power in (17, 18, 20, 21):
+        found[f"2^{power} numbers of a layer"] = Way({"ELEMENTS": 1 << power})
+    found["trial by trial, whatever the size"] = Way({"WORK": 0})
+    found["never trial by trial"] = Way({"WORK": math.inf})
+    found["stacks of 4"] = Way(together=4)
+    found["memory given back"] = Way(setup=Setup(keeps_memory=False))
+    found["two threads"] = Way(setup=Setup(threads=2))
+    return found
+
+
+def stacks() -> dict[str, Stack]:
+    """Small and large networks, few and many examples, with and without convolutions."""
+    whole = {"standardise": False}
+    cnn = Level("cnn", (("kernel", 3),))
+    found = [
+        contest(
+            "spiral 2-100-3, 32 trials", "spiral", 32, {"points": 1000, **whole}, steps=60,
+            rate=0.001, split="none", levels={"depth": 1, "width": 100}, evaluations=2,
+        ),
+        contest(
+            "digits 64-32-32-10, 50 trials", "digits", 50, steps=120, rate=0.001,
+            levels={"minibatch": 64, "width": 32}, evaluations=2,
+        ),
+        contest(
+            "digits 64-128-128-10, 50 trials", "digits", 50, steps=30, rate=0.001,
+            levels={"minibatch": 64, "width": 128}, evaluations=2,
+        ),
+        contest(
+            "spiral 2-512-512-3, 8 trials", "spiral", 8, {"points": 1000, **whole}, steps=3,
+            rate=0.001, split="none", levels={"depth": 2, "width": 512}, evaluations=1,
+        ),
+        contest(
+            "digits CNN of 16 channels, 10 trials", "digits", 10, steps=20, rate=0.001,
+            levels={"network": cnn, "minibatch": 64, "width": 16}, evaluations=1,
+        ),
+    ]  # fmt: skip
+    return {each.name: each.stack for each in found}
+
+
+@contextmanager
+def replaced(constants: Mapping[str, float]) -> Iterator[None]:
+    """Other constants of `ablations.layout` for a while."""
+    before = {name: getattr(layout, name) for name in constants}
+    try:
+        for name, value in constants.items():
+            setattr(layout, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(layout, name, value)
+
+
+def seconds_of(stack: Stack, way: Way) -> float:
+    """Seconds of this process, times its threads, for all trials of a stack."""
+    size = way.together or len(stack.members)
+    with replaced(way.constants):
+        start = time.perf_counter()
+        for k in range(0, len(stack.members), size):
+            train(stack, stack.members[k : k + size])
+        return (time.perf_counter() - start) * way.setup.threads
+
+
+def _child(connection: Connection, setup: Setup) -> None:
+    """The life of a process: set up, then a stack and a way in, seconds out."""
+    if not setup.keeps_memory:
+        processor.keep_freed_memory = lambda: False
+    processor.settle_process(setup.threads)
+    while (job := connection.recv()) is not None:
+        connection.send(seconds_of(*job))
+
+
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """Every way with every stack, once per round; a first round, the warm-up, is dropped."""
+    tried, trained = ways(), stacks()
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[Setup, Connection] = {}
+    processes = []
+    for setup in {way.setup for way in tried.values()}:
+        pipes[setup], theirs = context.Pipe()
+        process = context.Process(target=_child, args=(theirs, setup), daemon=True)
+        process.start()
+        theirs.close()
+        processes.append(process)
+    rows = []
+    order = random.Random("layouts")
+    pairs = [(name, way) for name in trained for way in tried]
+    for number in range(-1, rounds):
+        order.shuffle(pairs)
+        for place, (name, way) in enumerate(pairs):
+            pipe = pipes[tried[way].setup]
+            pipe.send((trained[name], tried[way]))
+            seconds = pipe.recv()
+            if number >= 0:
+                values = (name, len(trained[name].members), way, number, place, seconds)
+                rows.append(dict(zip(COLUMNS, values, strict=True)))
+    for pipe in pipes.values():
+        pipe.send(None)
+    for process in processes:
+        process.join()
+    return rows
+
+
+def render(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Geometric mean of the seconds over those of what is committed, with its interval."""
+    seconds = {(r["stack"], r["way"], r["round"]): r["seconds"] for r in rows}
+    names = list(dict.fromkeys(r["stack"] for r in rows))
+    table = []
+    for way in dict.fromkeys(r["way"] for r in rows):
+        if way == COMMITTED:
+            continue
+        cells = []
+        for name in names:
+            pairs = [
+                s / seconds[name, COMMITTED, number]
+                for (stack, tried, number), s in seconds.items()
+                if (stack, tried) == (name, way)
+            ]
+            middle, low, high = geometric_mean(pairs)
+            cells.append(f"{middle:.2f} ({low:.2f}-{high:.2f})")
+        table.append([way, *cells])
+    return tabulate(
+        table, ["seconds of one core over those as committed", *names], tablefmt="github"
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, write layouts.csv, print the table."""
+    top = Parser(prog="benchmarks layouts", description=__doc__)
+    top.add_argument("--results", type=Path, default=Path("results/standard"))
+    top.add_argument("--rounds", type=whole_number, default=5)
+    options = top.parse_args(arguments)
+    rows = measure(max(options.rounds, 1))
+    write_csv(options.results / "layouts.csv", COLUMNS, rows)
+    print(render(rows))
+    return 0
