@@ -134,12 +134,15 @@ def write_timings(
 
 
 def peak_memory(passes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The largest peak of each workload over the processes; nothing for devices without."""
+    """The least peak of each workload over the processes; nothing for devices without.
+
+    The first workloads of a process also touch what its libraries need once.
+    """
     peaks: dict[tuple[str, str, str], int] = {}
     for note in passes:
         for name, mode, count in note["peak_memory"]:
             key = (note["device"], mode, name)
-            peaks[key] = max(count, peaks.get(key, 0))
+            peaks[key] = min(count, peaks.get(key, count))
     return [
         {"workload": name, "device": device, "mode": mode, "bytes": count}
         for (device, mode, name), count in peaks.items()

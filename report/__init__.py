@@ -85,5 +85,5 @@ Contents, in the order in which a number travels:
     latex, copies       tables as LaTeX; every figure and table as files of their own
     claim_marks, claim_pictures
                         small drawings written as SVG: one picture for each claim
-    exports             claims.csv and effects.csv beside the report
+    exports             claims.csv, effects.csv and times.csv beside the report (times: the last)
 """

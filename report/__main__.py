@@ -65,7 +65,7 @@ def _write(results: Results, export: str | None) -> Iterator[Path]:
     with house_style():
         report = build_report(results, 1 if export is not None else cores())
     yield from write_report(report, folder)
-    write_tables(results.studies, folder)
+    write_tables(results, folder)
     if export is not None:
         yield write_copies(report, Path(export) if export else folder / "export")
 

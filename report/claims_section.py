@@ -143,9 +143,9 @@ def _finding(judged: Sequence[Judgement]) -> Finding:
     """The tally, and each contradicted sentence with its numbers."""
     against = [j for j in judged if j.verdict == CONTRADICTED]
     lines = [
-        f"Contradicted: “{visible(j.statement, LONGEST_CELL)}” {numbers_of(j)}" for j in against
+        f"Contradicted: “{visible(j.statement, LONGEST_CELL)}.” {numbers_of(j)}" for j in against
     ]
-    return Finding(topic="claims", lines=(tally(judged), *lines), is_answer=True)
+    return Finding(topic="claims", lines=(tally(judged), *lines), is_answer=True, of_all=True)
 
 
 def _trial(tried: Tried, anchor: str) -> Trial:

@@ -101,10 +101,13 @@ def is_crossed(results: StudyResults) -> bool:
 def ranked(findings: Sequence[Finding]) -> list[Finding]:
     """At most twelve findings: every study's answer, then effects, both by effect over margin.
 
-    The last place or two are kept for what could not be resolved, if there is any.
+    The last place or two are kept for what could not be resolved, if there is any. Of more studies
+    than places, what became of all claims and of all known results comes first.
     """
     by_weight = sorted(findings, key=lambda finding: -finding.weight)
-    answers = [f for f in by_weight if f.is_answer][:MOST_FINDINGS]
+    answers = [f for f in by_weight if f.is_answer]
+    if len(answers) > MOST_FINDINGS:
+        answers = sorted(answers, key=lambda finding: not finding.of_all)[:MOST_FINDINGS]
     warnings = [f for f in by_weight if f.is_warning][:2]
     room = max(0, MOST_FINDINGS - len(answers) - len(warnings))
     effects = [f for f in by_weight if not f.is_answer and not f.is_warning][:room]

@@ -166,8 +166,8 @@ def render_index(report: Report, pictures: Iterable[Picture], tables: Iterable[N
 def _intro() -> Iterator[str]:
     yield (
         "Figures have a white background and carry their text as text in SVG and PDF. Tables hold "
-        "the digits that the report shows; `claims.csv` and `effects.csv` beside the report hold "
-        "all digits. LaTeX tables need the packages `booktabs` and `graphicx`."
+        "the digits that the report shows; `claims.csv`, `effects.csv` and `times.csv` beside the "
+        "report hold all digits. LaTeX tables need the packages `booktabs` and `graphicx`."
     )
 
 

@@ -142,6 +142,7 @@ class Finding:
     figure: str = ""  # name of the picture that shows it
     weight: float = 0.0  # effect over margin: what findings are ranked by
     is_answer: bool = False  # answers the question of a study
+    of_all: bool = False  # what all studies were tried for: never gives way to one of them
     is_warning: bool = False  # stands after the effects
 
 

@@ -1,4 +1,4 @@
-"""claims.csv and effects.csv beside the report: every verdict and effect, for other programs.
+"""Verdicts, effects and times as CSV files beside the report, for other programs.
 
 Values are in the unit of the response (shares, not percent) and round-trip; what does not exist is
 empty. Text that a spreadsheet would compute gets the apostrophe that results have as well.
@@ -23,7 +23,8 @@ from report.frames import records
 from report.grids import level_label
 from report.page import write_whole
 from report.pairs import all_pairs
-from report.tables import StudyResults
+from report.tables import Results, StudyResults
+from report.times import TIME_COLUMNS, time_rows
 
 CLAIM_COLUMNS: Final = (
     *("study", "task", "response", "id", "statement", "verdict", "about", "by", "equal_within"),
@@ -37,11 +38,14 @@ EFFECT_COLUMNS: Final = (
 )
 
 
-def write_tables(studies: Sequence[StudyResults], folder: Path) -> None:
-    """Write claims.csv and effects.csv into `folder`, each whole or not at all."""
+def write_tables(results: Results, folder: Path) -> None:
+    """Write claims.csv, effects.csv and times.csv into `folder`, each whole or not at all."""
+    studies = results.studies
     claims = ([claim_row(j, command(s)) for s in studies for j in judge(s)], CLAIM_COLUMNS)
     found = ([row for s in studies for row in effect_rows(s)], EFFECT_COLUMNS)
-    for name, (rows, columns) in {"claims.csv": claims, "effects.csv": found}.items():
+    times = (time_rows(results), TIME_COLUMNS)
+    tables = {"claims.csv": claims, "effects.csv": found, "times.csv": times}
+    for name, (rows, columns) in tables.items():
         write_whole(folder / name, render_csv(rows, columns).encode())
 
 

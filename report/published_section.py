@@ -49,7 +49,7 @@ def published_section(studies: Sequence[StudyResults]) -> tuple[Section | None, 
         strong=frozenset(i for i, each in enumerate(known) if each.verdict == OUTSIDE),
         note=NOTE,
     )
-    finding = Finding(topic="known results", lines=tuple(lines), is_answer=True)
+    finding = Finding(topic="known results", lines=tuple(lines), is_answer=True, of_all=True)
     return _section([*lines, *orders], (table,)), [finding]
 
 

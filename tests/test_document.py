@@ -277,6 +277,14 @@ def test_findings_are_ranked_by_effect_over_margin_after_the_answers():
     assert len(ranked(effects * 9)) == 12
 
 
+def test_of_more_studies_than_places_the_claims_come_first():
+    studies = [Finding(topic=f"{k}", lines=("",), weight=k, is_answer=True) for k in range(1, 14)]
+    claims = Finding(topic="claims", lines=("",), is_answer=True, of_all=True)
+    assert [f.topic for f in ranked([*studies[:11], claims])][-1] == "claims"
+    topics = [f.topic for f in ranked([*studies, claims])]
+    assert topics == ["claims", *map(str, range(13, 2, -1))]
+
+
 def test_every_link_inside_the_page_has_its_target(page):
     ids = page.values("id")
     assert len(ids) == len(set(ids)), "every id is there once"

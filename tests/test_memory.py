@@ -5,8 +5,8 @@ import torch
 from test_timings import STUDY, job_of, pretend_pass
 
 from ablations.studyfile import load_study
-from benchmarks import passes
-from benchmarks.memory import memory_note, peak_since, start_peak
+from benchmarks import memory, passes
+from benchmarks.memory import CLEAR, memory_note, peak_since, start_peak
 from benchmarks.timing_files import peak_memory
 
 
@@ -41,10 +41,25 @@ def test_a_peak_is_what_a_workload_adds_and_not_what_was_there(monkeypatch):
     assert gpu.waited == 1
 
 
-def test_a_processor_has_no_peak_and_says_so():
+@pytest.mark.skipif(not CLEAR.exists(), reason="needs Linux's /proc/self/clear_refs")
+@pytest.mark.parametrize("megabytes", [200, 20, 50])
+def test_on_a_processor_a_peak_is_what_became_resident(megabytes):
+    """A larger tensor that came and went before is not counted, nor one that is still there."""
+    kept = torch.ones(30 << 18)
+    before = start_peak("cpu")
+    torch.ones(megabytes << 18).sum()
+    assert peak_since("cpu", before) == pytest.approx(megabytes << 20, rel=0.05)
+    assert len(kept) == 30 << 18
+    assert "VmHWM" in memory_note("cpu")
+
+
+def test_where_nobody_counts_there_is_no_peak_and_it_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "CLEAR", tmp_path / "absent" / "clear_refs")
     assert start_peak("cpu") is None
     assert peak_since("cpu", None) is None
     assert memory_note("cpu").startswith("not measured")
+    assert memory_note("mps").startswith("not measured")
+    assert start_peak("mps") is None
     assert "max_memory_allocated" in memory_note("cuda:1")
 
 
@@ -65,17 +80,18 @@ def test_a_pass_notes_the_peak_of_every_workload(study, monkeypatch):
     assert sorted(count for *_, count in notes) == list(range(7, 7 + len(notes)))
 
 
-def test_a_pass_on_a_processor_notes_none(study):
+def test_a_pass_notes_none_where_nobody_counts(study, monkeypatch):
+    monkeypatch.setattr(passes, "start_peak", lambda device: None)
     assert pretend_pass(job_of(study)).notes["peak_memory"] == []
 
 
-def test_the_largest_peak_over_processes_is_the_workload_s():
+def test_the_least_peak_over_processes_is_the_workload_s():
     passes_ = [
         {"device": "cuda", "peak_memory": [["a", "inference", 5], ["b", "inference", 2]]},
         {"device": "cuda", "peak_memory": [["a", "inference", 4], ["b", "inference", 3]]},
         {"device": "cpu", "peak_memory": []},
     ]
     assert peak_memory(passes_) == [
-        {"workload": "a", "device": "cuda", "mode": "inference", "bytes": 5},
-        {"workload": "b", "device": "cuda", "mode": "inference", "bytes": 3},
+        {"workload": "a", "device": "cuda", "mode": "inference", "bytes": 4},
+        {"workload": "b", "device": "cuda", "mode": "inference", "bytes": 2},
     ]
