@@ -1,8 +1,8 @@
 """How the trials of a stack pass through a network: in blocks of trials, in parts of examples.
 
 On a CPU what lies between two layers should stay in the cache, so a pass takes at most
-ELEMENTS numbers. The constants follow from the table that `python -m benchmarks layouts`
-measures and `results/reference` holds; nothing is timed when trials are trained.
+ELEMENTS numbers. `python -m benchmarks layouts` measures what other constants would cost;
+nothing is timed when trials are trained.
 On a GPU everything passes at once, as far as its memory allows.
 """
 
