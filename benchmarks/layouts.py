@@ -6,7 +6,7 @@ core for one stack trained by `ablations.training.train`; samples are interleave
 order, and a way's ratio to what is committed comes with its interval over the rounds. A
 stack that a way does not concern has ratios near 1, which shows what the samples are worth.
 
-Raw samples go to RESULTS/layouts.csv.
+Raw samples go to RESULTS/layouts.csv, after every round.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import random
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -129,8 +130,8 @@ def _child(connection: Connection, setup: Setup) -> None:
         connection.send(seconds_of(*job))
 
 
-def measure(rounds: int) -> list[dict[str, Any]]:
-    """Every way with every stack, once per round; a first round, the warm-up, is dropped."""
+def measure(rounds: int) -> Iterator[list[dict[str, Any]]]:
+    """Every way with every stack, round by round; a first one, the warm-up, is not given."""
     tried, trained = ways(), stacks()
     context = multiprocessing.get_context("spawn")
     pipes: dict[Setup, Connection] = {}
@@ -141,23 +142,23 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         process.start()
         theirs.close()
         processes.append(process)
-    rows = []
     order = random.Random("layouts")
     pairs = [(name, way) for name in trained for way in tried]
     for number in range(-1, rounds):
         order.shuffle(pairs)
+        rows = []
         for place, (name, way) in enumerate(pairs):
             pipe = pipes[tried[way].setup]
             pipe.send((trained[name], tried[way]))
             seconds = pipe.recv()
-            if number >= 0:
-                values = (name, len(trained[name].members), way, number, place, seconds)
-                rows.append(dict(zip(COLUMNS, values, strict=True)))
+            values = (name, len(trained[name].members), way, number, place, seconds)
+            rows.append(dict(zip(COLUMNS, values, strict=True)))
+        if number >= 0:
+            yield rows
     for pipe in pipes.values():
         pipe.send(None)
     for process in processes:
         process.join()
-    return rows
 
 
 def render(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -189,7 +190,12 @@ def main(arguments: Sequence[str]) -> int:
     top.add_argument("--results", type=Path, default=Path("results/standard"))
     top.add_argument("--rounds", type=whole_number, default=5)
     options = top.parse_args(arguments)
-    rows = measure(max(options.rounds, 1))
-    write_csv(options.results / "layouts.csv", COLUMNS, rows)
+    rows: list[dict[str, Any]] = []
+    rounds, start = max(options.rounds, 1), time.monotonic()
+    for number, found in enumerate(measure(rounds), 1):
+        rows += found
+        write_csv(options.results / "layouts.csv", COLUMNS, rows)
+        told = f"round {number} of {rounds}, {time.monotonic() - start:.0f} s"
+        print(f"benchmarks layouts: {told}", file=sys.stderr, flush=True)
     print(render(rows))
     return 0

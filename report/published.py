@@ -92,9 +92,8 @@ def _known(results: StudyResults, entry: Mapping[str, Any]) -> Known:
     examples = (tasks[task].get("examples") or {}).get(part, 0) if held_out else 0
     floor = noise_floor(mean(values), examples)
     allowed = max(tolerance(values, spread, measured.n), floor)
-    finished = known.diverged < int(
-        (~np.isnan(grid.scores[row])).sum()
-    )  # else nothing was measured, only scored as the worst
+    # Where every trial diverged nothing was measured, only scored as the worst.
+    finished = known.diverged < int((~np.isnan(grid.scores[row])).sum())
     agrees = finished and abs(measured.value - mean(values)) <= allowed
     return replace(known, tolerance=allowed, verdict=WITHIN if agrees else OUTSIDE)
 

@@ -905,17 +905,23 @@ def test_a_process_beside_which_training_began_is_timed_again(
     lock = settings.results / "activation" / "records" / "ab" / "abc.lock"
     handles, started, said = [], [], []
 
+    now, ends = [0.0], []
+
     def start(job, tell):
         started.append(job.process)
+        ends.append(job.end)
         if len(started) == 1:
             handles.append(hold(lock))
+            now[0] += 50.0
         return pretend_pass(replace(job, end=100.0))
 
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
     monkeypatch.setattr(module, "sleep", lambda seconds: seconds and unlock(lock, handles.pop()))
     timings = time_missing(plan, settings, tell=said.append, start=start)
     assert started == [0, 0]
     assert len(timings.passes) == 1
     assert any("training began meanwhile" in line for line in said)
+    assert ends[1] == ends[0] + 50.0, "what is thrown away costs nothing of the budget"
     assert not timings.rows[0].keys() ^ set(TIMINGS)
 
 
@@ -1040,15 +1046,19 @@ def test_an_unknown_option_is_one_line_and_exit_code_2(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def pass_by(start, monkeypatch):
+    """Let the command run its passes by `start` instead of in fresh processes."""
+    keywords = {**time_missing.__kwdefaults__, "start": start}
+    monkeypatch.setattr(time_missing, "__kwdefaults__", keywords)
+
+
 def test_a_workload_that_fails_makes_the_exit_code_1(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.toml").write_text(STUDY)
 
     def start(job, tell):
         return pretend_pass(replace(job, end=100.0), broken={"wave/baseline"})
 
-    monkeypatch.setattr(
-        time_missing, "__kwdefaults__", {**time_missing.__kwdefaults__, "start": start}
-    )
+    pass_by(start, monkeypatch)
     where = ["--study", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "r")]
     assert main([*where, "--profile", "quick", "--device", "cpu"]) == 1
     out = capsys.readouterr().out
@@ -1062,9 +1072,7 @@ def test_what_was_not_reached_in_time_is_said_and_is_no_failure(tmp_path, monkey
     def start(job, tell):
         return pretend_pass(replace(job, end=20.0), start=60.0, cost=30_000_000)
 
-    monkeypatch.setattr(
-        time_missing, "__kwdefaults__", {**time_missing.__kwdefaults__, "start": start}
-    )
+    pass_by(start, monkeypatch)
     where = ["--study", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "r")]
     assert main([*where, "--profile", "quick", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
@@ -1075,8 +1083,7 @@ def test_what_was_not_reached_in_time_is_said_and_is_no_failure(tmp_path, monkey
 
 def test_a_full_disk_is_one_line_and_nothing_is_half_written(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.toml").write_text(STUDY)
-    keywords = {**time_missing.__kwdefaults__, "start": Passes()}
-    monkeypatch.setattr(time_missing, "__kwdefaults__", keywords)
+    pass_by(Passes(), monkeypatch)
 
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -1100,8 +1107,7 @@ def test_a_gpu_that_is_not_there_is_one_line_and_exit_code_2(capsys):
 
 def test_an_interrupt_says_how_to_go_on_and_exits_130(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.toml").write_text(STUDY)
-    keywords = {**time_missing.__kwdefaults__, "start": Passes(interrupt_at=0)}
-    monkeypatch.setattr(time_missing, "__kwdefaults__", keywords)
+    pass_by(Passes(interrupt_at=0), monkeypatch)
     where = ["--study", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "r")]
     assert main([*where, "--device", "cpu"]) == 130
     assert "To go on: python -m benchmarks --study" in capsys.readouterr().err
