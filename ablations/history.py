@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ablations.columns import MEASURES
 from ablations.compaction import compacted
-from ablations.evaluation import by_block, measured_on
+from ablations.evaluation import Sample, by_block
 from ablations.layers import EVALUATION
 from ablations.measures import curve_area, curve_noise, parameter_error
 from ablations.network import stacked_forward, view_values
@@ -46,6 +46,7 @@ class History:
         self.training, self.stack, self.members, self.steps = training, stack, members, steps
         count = len(members)  # the spare copies at the end of the stack have no history
         self.current = training  # the stack of those that are still trained
+        self.watched = _watched(training)
         self.places = list(range(count))  # which trial each of its rows is, its spares aside
         self.classify = training.task.classes > 0
         self.measure = "accuracy" if self.classify else "r2"
@@ -69,16 +70,11 @@ class History:
 
     def evaluate(self, step: int) -> bool:
         """Record one point of every curve; False when no trial is left to train."""
-        training = self.current
-        stride = curve_stride(training.train_rows.shape[1])
-        curve_rows: dict[Part, Tensor] = {
-            "train": training.train_rows[:, ::stride],
-            "val": training.task.parts["val"],
-        }
+        training, watched = self.current, self.watched
         with torch.no_grad():
             columns = [
-                *measured_on(training, curve_rows["train"]),
-                *measured_on(training, curve_rows["val"]),
+                *watched["train"].measure(),
+                *watched["val"].measure(),
                 (training.trained * 0).sum(1).isfinite().double(),  # infinity * 0 is NaN
             ]
             if self.gradient_norm is not None:
@@ -88,7 +84,7 @@ class History:
                     training.running.zero_()
             self.evaluated = step
             numbers = torch.stack(columns).tolist()  # the one moment that waits for the device
-        has_val = curve_rows["val"].shape[1] > 0
+        has_val = watched["val"].rows.shape[1] > 0
         train_loss, train_score, val_loss, val_score, sound, *norm = numbers
         for k, m in enumerate(self.places):
             if self._has_ended(m):
@@ -130,6 +126,7 @@ class History:
         """Go on with some rows of the stack; what the others have come to is kept."""
         self._keep()
         self.current = compacted(self.current, rows)
+        self.watched = _watched(self.current)
         spares = self.training.layout.spares
         self.places = [self.places[k] for k in rows[: len(rows) - spares].tolist()]
         return self.current
@@ -190,7 +187,7 @@ class History:
         with torch.no_grad():
             for part, rows in parts.items():
                 if rows.shape[1]:
-                    loss, score = measured_on(training, rows)
+                    loss, score = Sample(training, rows).measure()
                     columns[f"{part}_loss"] = loss.tolist()
                     columns[f"{part}_{self.measure}"] = score.tolist()
             weights = training.mask.sum()
@@ -283,6 +280,12 @@ class History:
             return None
         x, y = task.take(rows[:, :: -(-rows.shape[1] // (most or rows.shape[1]))])
         return confusion_picture(self._first_outputs(x[0]), y[0])
+
+
+def _watched(training: Training) -> dict[Part, Sample]:
+    """What learning curves are measured on."""
+    rows = training.train_rows[:, :: curve_stride(training.train_rows.shape[1])]
+    return {"train": Sample(training, rows), "val": Sample(training, training.task.parts["val"])}
 
 
 def _finite(value: float) -> float | None:

@@ -11,9 +11,10 @@ convolutions they lie (M, N, C, H, W).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -54,7 +55,7 @@ EVALUATION = Context(training=False)
 
 
 class Layer(Protocol):
-    """A layer in its three readings."""
+    """A layer in its three readings. An activation may write over what it is given."""
 
     def parameters(self) -> dict[str, Parameter]:
         """Trained tensors by name."""
@@ -258,6 +259,8 @@ class BatchNorm:
         """Ioffe and Szegedy (2015): the gradient less its mean and its slope on the inputs."""
         if not context.training:
             return by_autograd(self, x, values, gradients, context)
+        if self.image and x.is_cpu:
+            return self._one_by_one(x, values, gradients)
         normal, inverse = self._normalised(x, values)
         weight = values["weight"]
 
@@ -273,15 +276,47 @@ class BatchNorm:
 
         return self._spread(weight) * normal + self._spread(values["bias"]), pull
 
+    def _one_by_one(self, x: Tensor, values: Values, gradients: Values) -> tuple[Tensor, Pull]:
+        """The same by torch's routines for one network: twice as fast on images on a CPU.
+
+        Its routine for the statistics is the slow part, so they are ours.
+        """
+        centred, mean, variance = self._centred(x, values)
+        del centred
+        inverse = torch.rsqrt(variance + self.epsilon)
+        weight, bias = values["weight"], values["bias"]
+        y = torch.empty_like(x)
+        for m in range(len(x)):
+            y[m] = F.batch_norm(x[m], mean[m], variance[m], weight[m], bias[m], eps=self.epsilon)
+
+        def pull(d: Tensor, wanted: bool) -> Tensor | None:
+            into = torch.empty_like(x) if wanted else None
+            for m in range(len(x)):
+                found = aten.native_batch_norm_backward(
+                    d[m], x[m], weight[m], None, None, mean[m], inverse[m], True, self.epsilon,
+                    [wanted, True, True],
+                )  # fmt: skip
+                gradients["weight"][m], gradients["bias"][m] = found[1:]
+                if into is not None:
+                    into[m] = found[0]
+            return into
+
+        return y, pull
+
     def _normalised(self, x: Tensor, values: Values) -> tuple[Tensor, Tensor]:
         """Inputs with mean 0 and variance 1 per feature, and 1 / deviation (M, F)."""
+        centred, _, variance = self._centred(x, values)
+        inverse = torch.rsqrt(variance + self.epsilon)
+        return centred.mul_(self._spread(inverse)), inverse
+
+    def _centred(self, x: Tensor, values: Values) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs less their mean, their mean and their variance (M, F); remembers these."""
         count = x.numel() // (len(x) * self.features)
         mean = self._total(x) / count
         centred = x - self._spread(mean)
         variance = self._total(centred.square()) / count
         self._remember(count, mean, variance, values)
-        inverse = torch.rsqrt(variance + self.epsilon)
-        return centred.mul_(self._spread(inverse)), inverse
+        return centred, mean, variance
 
     def _spread(self, numbers: Tensor) -> Tensor:
         """(M, F) so that it multiplies what the layer holds."""
@@ -361,6 +396,8 @@ class Activation:
         if self.name == "prelu":
             slope = values["weight"].view(-1, *[1] * (x.dim() - 1))
             return torch.where(x > 0, x, slope * x)
+        if self.name in IN_PLACE:
+            return IN_PLACE[self.name](x)
         return FUNCTIONS[self.name](x, dict(self.settings))
 
     def pullback(
@@ -370,7 +407,7 @@ class Activation:
         if self.name == "prelu":
             return by_autograd(self, x, values, gradients, context)
         settings = dict(self.settings)
-        y = FUNCTIONS[self.name](x, settings)
+        y = self.stacked(x, values, context)
         return y, lambda d, wanted: DERIVATIVES[self.name](d, x, y, settings) if wanted else None
 
 
@@ -398,36 +435,52 @@ FUNCTIONS: dict[str, Callable[[Tensor, Mapping[str, Scalar]], Tensor]] = {
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. (2017)
 SOFTPLUS_THRESHOLD = 20.0  # torch's: beyond it softplus is the identity
 
-# The gradient d by the outputs y times the derivative at the inputs x: the functions that
-# torch's own autograd calls, so that kinks are resolved as torch resolves them.
+# Functions whose derivative takes their outputs alone: their inputs need not be kept.
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "tanh": torch.tanh_,
+    "sigmoid": torch.sigmoid_,
+}
+
+# The gradient d by the outputs y times the derivative at the inputs x, which may be written
+# over d: the functions that torch's own autograd calls, so that kinks are resolved as torch
+# resolves them. Those of IN_PLACE are given y for x.
 aten = torch.ops.aten
 Derivative = Callable[[Tensor, Tensor, Tensor, Mapping[str, Scalar]], Tensor]
 DERIVATIVES: dict[str, Derivative] = {
     "identity": lambda d, x, y, _: d,
-    "relu": lambda d, x, y, _: aten.threshold_backward(d, y, 0),
-    "leaky_relu": lambda d, x, y, s: aten.leaky_relu_backward(
-        d, x, float(s["negative_slope"]), False
+    "relu": lambda d, x, y, _: aten.threshold_backward.grad_input(d, y, 0, grad_input=d),
+    "leaky_relu": lambda d, x, y, s: aten.leaky_relu_backward.grad_input(
+        d, x, float(s["negative_slope"]), False, grad_input=d
     ),
-    "elu": lambda d, x, y, s: aten.elu_backward(d, float(s["alpha"]), 1, 1, False, x),
-    "selu": lambda d, x, y, _: aten.elu_backward(d, SELU_ALPHA, SELU_SCALE, 1, False, x),
-    "celu": lambda d, x, y, s: aten.elu_backward(
-        d, float(s["alpha"]), 1, 1 / float(s["alpha"]), False, x
-    ),
-    "gelu": lambda d, x, y, _: aten.gelu_backward(d, x),
-    "silu": lambda d, x, y, _: aten.silu_backward(d, x),
+    "elu": lambda d, x, y, s: _elu_slope(d, x, float(s["alpha"])),
+    "selu": lambda d, x, y, _: _elu_slope(d, x, SELU_ALPHA, SELU_SCALE),
+    "celu": lambda d, x, y, s: _elu_slope(d, x, float(s["alpha"]), inner=1 / float(s["alpha"])),
+    "gelu": lambda d, x, y, _: aten.gelu_backward.grad_input(d, x, grad_input=d),
+    "silu": lambda d, x, y, _: aten.silu_backward.grad_input(d, x, grad_input=d),
     "mish": lambda d, x, y, _: aten.mish_backward(d, x),
-    "softplus": lambda d, x, y, s: aten.softplus_backward(
-        d, x, float(s["beta"]), SOFTPLUS_THRESHOLD
+    "softplus": lambda d, x, y, s: aten.softplus_backward.grad_input(
+        d, x, float(s["beta"]), SOFTPLUS_THRESHOLD, grad_input=d
     ),
     "softsign": lambda d, x, y, _: d / (1 + x.abs()).square_(),
-    "tanh": lambda d, x, y, _: aten.tanh_backward(d, y),
-    "sigmoid": lambda d, x, y, _: aten.sigmoid_backward(d, y),
-    "hardtanh": lambda d, x, y, _: aten.hardtanh_backward(d, x, -1, 1),
+    "tanh": lambda d, x, y, _: aten.tanh_backward.grad_input(d, y, grad_input=d),
+    "sigmoid": lambda d, x, y, _: aten.sigmoid_backward.grad_input(d, y, grad_input=d),
+    "hardtanh": lambda d, x, y, _: aten.hardtanh_backward.grad_input(d, x, -1, 1, grad_input=d),
     "hardswish": lambda d, x, y, _: aten.hardswish_backward(d, x),
-    "hardshrink": lambda d, x, y, s: aten.hardshrink_backward(d, x, float(s["threshold"])),
-    "softshrink": lambda d, x, y, s: aten.softshrink_backward(d, x, float(s["threshold"])),
+    "hardshrink": lambda d, x, y, s: aten.hardshrink_backward.grad_input(
+        d, x, float(s["threshold"]), grad_input=d
+    ),
+    "softshrink": lambda d, x, y, s: aten.softshrink_backward.grad_input(
+        d, x, float(s["threshold"]), grad_input=d
+    ),
     "tanhshrink": lambda d, x, y, _: torch.tanh(x).square_().mul_(d),
 }
+
+
+def _elu_slope(d: Tensor, x: Tensor, alpha: float, scale: float = 1, inner: float = 1) -> Tensor:
+    result: Tensor = aten.elu_backward.grad_input(d, alpha, scale, inner, False, x, grad_input=d)
+    return result
+
 
 MODULES: dict[str, Callable[[Mapping[str, Scalar]], nn.Module]] = {
     "identity": lambda _: nn.Identity(),
@@ -492,43 +545,66 @@ class Pool(_Fixed):
         return nn.MaxPool2d(self.size) if self.name == "max" else nn.AvgPool2d(self.size)
 
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
-        """(M, N, C, H, W) to (M, N, C, H // size, W // size)."""
-        pixels = self._pixels(x)
-        if self.name == "max":
-            return reduce(torch.maximum, pixels)
-        return reduce(torch.add, pixels) / len(pixels)
+        """(M, N, C, H, W) to (M, N, C, H // size, W // size).
+
+        Elementwise along the rows of the squares, then down: on one thread more than ten times
+        faster than `F.max_pool2d`.
+        """
+        if self.name == "average":
+            rows = reduce(torch.add, self._cut(x, -1))
+            return reduce(torch.add, self._cut(rows, -2)) / self.size**2
+        rows = reduce(torch.maximum, self._cut(x, -1))
+        return reduce(torch.maximum, self._cut(rows, -2))
 
     def pullback(
         self, x: Tensor, values: Values, gradients: Values, context: Context
     ) -> tuple[Tensor, Pull]:
         """The same share to each pixel, or all to the first of the largest, as torch does."""
-        y = self.stacked(x, values, context)
+        if self.name == "average":
+            return self.stacked(
+                x, values, context
+            ), lambda d, wanted: self._spread_evenly(d, x) if wanted else None
+        pixels = self._cut(x, -1)
+        along = list(accumulate(pixels, torch.maximum))  # the largest so far
+        rows = self._cut(along[-1], -2)
+        down = list(accumulate(rows, torch.maximum))
 
         def pull(d: Tensor, wanted: bool) -> Tensor | None:
             if not wanted:
                 return None
-            into = torch.zeros_like(x)
-            if self.name == "average":
-                for place in self._pixels(into):
-                    place.copy_(d / self.size**2)
-                return into
-            unclaimed = torch.ones_like(y, dtype=torch.bool)
-            for pixel, place in zip(self._pixels(x), self._pixels(into), strict=True):
-                largest = (pixel == y) & unclaimed
-                torch.mul(d, largest, out=place)
-                unclaimed ^= largest
+            between, into = torch.zeros_like(along[-1]), torch.zeros_like(x)
+            _give_to_largest(d, rows, down, self._cut(between, -2))
+            _give_to_largest(between, pixels, along, self._cut(into, -1))
             return into
 
-        return y, pull
+        return down[-1], pull
 
-    def _pixels(self, x: Tensor) -> list[Tensor]:
-        """The pixels of every square, row by row, (M, N, C, H // size, W // size) each.
+    def _spread_evenly(self, d: Tensor, x: Tensor) -> Tensor:
+        into, share = torch.zeros_like(x), d / self.size**2
+        for columns in self._cut(into, -1):
+            for place in self._cut(columns, -2):
+                place.copy_(share)
+        return into
 
-        Their maximum is some five times faster than `F.max_pool2d` on one thread.
-        """
-        k = self.size
-        height, width = x.shape[-2] // k * k, x.shape[-1] // k * k
-        return [x[..., i:height:k, j:width:k] for i in range(k) for j in range(k)]
+    def _cut(self, x: Tensor, axis: int) -> tuple[Tensor, ...]:
+        """The first, second, ... pixels of all squares along an axis; what fills none is left."""
+        whole = x.narrow(axis, 0, x.shape[axis] // self.size * self.size)
+        parts: tuple[Tensor, ...] = whole.unflatten(axis, (-1, self.size)).unbind(axis)
+        return parts
+
+
+def _give_to_largest(
+    d: Tensor, parts: Sequence[Tensor], largest: Sequence[Tensor], places: Sequence[Tensor]
+) -> None:
+    """Write d where a part is the first of the largest, and zero elsewhere.
+
+    All tensors have one shape; largest[k] is the maximum of the parts up to k.
+    """
+    for k in range(len(parts) - 1, 0, -1):
+        here = aten.threshold_backward(d, parts[k] - largest[k - 1], 0)
+        places[k].copy_(here)
+        d = d - here
+    places[0].copy_(d)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from ablations.anatomy import Part, Shape
 from ablations.network import VECTOR, Network, StackValues, view_values
 
 EXAMPLES = 512  # at most so many pass through the network at once
-ELEMENTS = 1 << 19  # numbers of one layer that stay in the cache of a CPU
+ELEMENTS = 1 << 20  # numbers of one layer that stay in the cache of a CPU
 WORK = 1 << 25  # multiplications of a step's forward pass, beside which calls cost nothing
 GPU_ELEMENTS = 1 << 28  # numbers of one layer that any GPU has room for
 
@@ -79,7 +79,7 @@ def layout_of(
     most = EXAMPLES if device.type == "cpu" else room
     examples = max(VECTOR, min(most, room // units // VECTOR * VECTOR))
     work = sum(part.multiply_adds for part in parts) * step
-    large = units * min(step, examples) > room // 2 or work > WORK
+    large = units * min(step, examples) > room // 4 or work > WORK
     one = alone and device.type == "cpu" and large
     least = min(part.units for part in parts if part.multiply_adds)
     return Layout(

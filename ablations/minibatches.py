@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ablations.regularisation import augment
-from ablations.state import Training, take, whole_vectors
+from ablations.state import Training, features_first, take, whole_vectors
 
 
 class Minibatches:
@@ -57,10 +57,7 @@ class Minibatches:
         training = self.training
         rows = _filled(training, training.train_rows)[training.seed_of]
         x, y = take(training, rows)
-        if x.dim() == 3 and training.network.foreign is None:
-            # Features first in memory, examples first in shape.
-            x = x.transpose(1, 2).contiguous().transpose(1, 2)
-        return x, y
+        return features_first(training, x), y
 
 
 def _filled(training: Training, rows: Tensor) -> Tensor:

@@ -359,11 +359,11 @@ def stacked_gradient(
     for b, (block, pulls) in reversed(list(enumerate(tape))):
         if aside is not None and head is not None and block.name == head.after and d is not None:
             d = d + aside
-        through = d
+        through = d.clone() if block.residual and d is not None else None  # pulls write over d
         for k, pull in reversed(list(enumerate(pulls))):
             assert d is not None
             d = pull(d, b > 0 or k > 0)
-        if block.residual and d is not None and through is not None:
+        if d is not None and through is not None:
             d = d + through
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ablations.design import Cell
+from ablations.layers import Flatten
 from ablations.layout import Block, Layout
 from ablations.losses import LossGradient, StackedLoss
 from ablations.network import VECTOR, Network, StackValues
@@ -70,8 +71,15 @@ def take(training: Training, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def targets_of(training: Training, rows: Tensor) -> Tensor:
     """Targets of the rows (M, n) of the pool, features first: (M, n) or (M, C, n)."""
-    y = training.task.targets_of(rows)
+    y = training.task.targets_of(rows, training.seed_of)
     return y.transpose(1, 2) if y.dim() == 3 else y
+
+
+def features_first(training: Training, x: Tensor) -> Tensor:
+    """Inputs (M, N, ...) of a fully connected network, features first in memory alone."""
+    if not isinstance(training.network.blocks[0].layers[0][1], Flatten):
+        return x
+    return x.flatten(2).transpose(1, 2).contiguous().transpose(1, 2).view(x.shape)
 
 
 def whole_vectors(rows: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def ways() -> dict[str, Way]:
     found = {COMMITTED: Way()}
     for examples in (128, 256, 1024, 2048):
         found[f"{examples} examples at once"] = Way({"EXAMPLES": examples})
-    for power in (17, 18, 20, 21):
+    for power in (18, 19, 21, 22):
         found[f"2^{power} numbers of a layer"] = Way({"ELEMENTS": 1 << power})
     found["trial by trial, whatever the size"] = Way({"WORK": 0})
     found["never trial by trial"] = Way({"WORK": math.inf})

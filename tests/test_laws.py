@@ -25,7 +25,7 @@ TRAINING = Context(training=True)
 
 
 def activation(name, x, **settings):
-    return Activation(name, tuple(settings.items())).stacked(x, {}, TRAINING)
+    return Activation(name, tuple(settings.items())).stacked(x.clone(), {}, TRAINING)
 
 
 # L1

@@ -248,7 +248,8 @@ class Notebook:
         rows = self.task.parts[name][0]
         if name == "train" and self.cell.train_size != "all":
             rows = rows[: self.cell.train_size]
-        return self.task.inputs[rows], self.task.targets[rows]
+        x, y = self.task.take(rows.unsqueeze(0))
+        return x[0], y[0]
 
     def minibatches(self):
         x, y = self.part("train")

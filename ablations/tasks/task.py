@@ -17,16 +17,19 @@ from ablations.tasks.sources import Source, TaskError, load_source
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
-EAGER_BYTES = 256 << 20  # above this the shared pool is kept as it is and standardised when taken
+FLOAT_BYTES = 256 << 20  # above this a pool of images is kept as bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """Examples of S seeds in one pool of P rows; the parts say which rows are whose.
 
+    Seeds that share the rows of a data set standardise them each in its own way, when they are
+    taken: a pool that stays in the cache is faster to take from than one copy per seed.
+
     Shapes:
-        inputs        (P, *input_shape), standardised unless `lazy`
-        targets       (P,) classes, or (P, 1) numbers
+        inputs        (P, *input_shape), standardised unless `raw`; bytes are shares of 255
+        targets       (P,) classes, or (P, 1) numbers, standardised unless `raw`
         parts         (S, n) rows of the pool for each part; n is 0 where there is none
         shift, scale  (S, D) of the inputs, per channel for images: (raw - shift) / scale
         target_shift, target_scale  (S,)
@@ -41,7 +44,7 @@ class Task:
     scale: Tensor
     target_shift: Tensor
     target_scale: Tensor
-    lazy: bool = False
+    raw: bool = False  # as read, to be standardised when taken
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -61,21 +64,28 @@ class Task:
             seed_of  (M,) which of the S seeds each trial has; None: the first M of them
             results  (M, n, *input_shape) and (M, n) or (M, n, 1)
         """
-        return self.inputs_of(rows, seed_of), self.targets_of(rows)
+        return self.inputs_of(rows, seed_of), self.targets_of(rows, seed_of)
 
     def inputs_of(self, rows: Tensor, seed_of: Tensor | None = None) -> Tensor:
         """Inputs of M trials, (M, n, *input_shape), as `take` gives them."""
         x = _rows_of(self.inputs, rows)
-        if not self.lazy:
+        if x.dtype == torch.uint8:
+            x = x.to(self.shift.dtype).div_(255)
+        if not self.raw:
             return x
         spread = (len(rows), 1, -1, *[1] * (x.dim() - 3))
         which = slice(len(rows)) if seed_of is None else seed_of
         shift, scale = (t[which].view(spread) for t in (self.shift, self.scale))
-        return (x.to(shift.dtype) / 255 - shift) / scale
+        return x.sub_(shift).div_(scale)
 
-    def targets_of(self, rows: Tensor) -> Tensor:
-        """Targets of M trials, (M, n) or (M, n, 1)."""
-        return _rows_of(self.targets, rows)
+    def targets_of(self, rows: Tensor, seed_of: Tensor | None = None) -> Tensor:
+        """Targets of M trials, (M, n) or (M, n, 1), as `take` gives them."""
+        y = _rows_of(self.targets, rows)
+        if self.classes or not self.raw:
+            return y
+        which = slice(len(rows)) if seed_of is None else seed_of
+        shift, scale = (t[which].view(-1, 1, 1) for t in (self.target_shift, self.target_scale))
+        return y.sub_(shift).div_(scale)
 
 
 def _rows_of(pool: Tensor, rows: Tensor) -> Tensor:
@@ -160,7 +170,9 @@ def _generated(spec: TaskSpec, seeds: Sequence[int], streams: Streams, dtype: to
     }
     inputs, targets = (torch.cat(tensors) for tensors in zip(*drawn, strict=True))
     classes = int(settings["arms"]) if spec.kind.kind == "classification" else 0
-    return _standardise(spec, _unscaled(spec.name, classes, inputs, targets, parts, dtype=dtype))
+    task = _unscaled(spec.name, classes, inputs, targets, parts, dtype=dtype)
+    _note_statistics(spec, task)
+    return _standardised(task) if _is_standardised(spec) else task
 
 
 def _split(
@@ -175,9 +187,8 @@ def _split(
     if spec.split == "test":
         parts["val"] = parts["test"]
     task = _unscaled(spec.name, source.classes, source.inputs, source.targets, parts, dtype=dtype)
-    if not task.lazy:
-        task = _copied(task, len(seeds))
-    return _standardise(spec, task)
+    _note_statistics(spec, task)
+    return replace(task, raw=_is_standardised(spec))
 
 
 def _split_rows(
@@ -199,12 +210,11 @@ def _unscaled(
     *,
     dtype: torch.dtype,
 ) -> Task:
-    """A task whose values are still those of the data; bytes of images become shares of 255."""
+    """A task whose values are still those of the data."""
     seeds, features = len(parts["train"]), inputs.shape[1]
-    bytes_needed = inputs.numel() * seeds * torch.finfo(dtype).bits // 8
-    lazy = inputs.dtype == torch.uint8 and bytes_needed > EAGER_BYTES
-    if not lazy:
-        inputs = inputs.to(dtype) / (255 if inputs.dtype == torch.uint8 else 1)
+    pictures = inputs.dtype == torch.uint8
+    if not pictures or inputs.numel() * torch.finfo(dtype).bits // 8 <= FLOAT_BYTES:
+        inputs = inputs.to(dtype) / (255 if pictures else 1)
     zeros, ones = (
         torch.zeros(seeds, features, dtype=dtype),
         torch.ones(seeds, features, dtype=dtype),
@@ -219,38 +229,33 @@ def _unscaled(
         scale=ones,
         target_shift=zeros[:, 0].clone(),
         target_scale=ones[:, 0].clone(),
-        lazy=lazy,
     )
 
 
-def _copied(task: Task, seeds: int) -> Task:
-    """The pool once per seed, so that each copy can be scaled by its own statistics."""
-    owner = len(task.inputs) * torch.arange(seeds).unsqueeze(1)  # (S, 1)
-    return replace(
-        task,
-        inputs=torch.cat([task.inputs] * seeds),
-        targets=torch.cat([task.targets] * seeds),
-        parts={part: rows + owner for part, rows in task.parts.items()},
-    )
+def _is_standardised(spec: TaskSpec) -> bool:
+    settings = dict(spec.settings)
+    return bool(settings["standardise"] or settings["symmetric"])
 
 
-def _standardise(spec: TaskSpec, task: Task) -> Task:
-    """Shift and scale by the statistics of each seed's training part, if the study wants it.
+def _note_statistics(spec: TaskSpec, task: Task) -> None:
+    """Write shift and scale of each seed's training part, if the study wants them.
 
     `standardise` gives inputs and targets mean 0 and deviation 1; with `symmetric`, inputs go
     from -1 to 1 instead.
     """
+    if not _is_standardised(spec):
+        return
     settings = dict(spec.settings)
-    if not settings["standardise"] and not settings["symmetric"]:
-        return task
     statistics = _middle if settings["symmetric"] else _moments
     for s, rows in enumerate(task.parts["train"]):
         task.shift[s], task.scale[s] = statistics(task.inputs[rows], task.shift.dtype)
         if settings["standardise"] and not task.classes:
             shift, scale = _moments(task.targets[rows], task.shift.dtype)
             task.target_shift[s], task.target_scale[s] = shift[0], scale[0]
-    if task.lazy:
-        return task
+
+
+def _standardised(task: Task) -> Task:
+    """A task every row of which belongs to one seed, in order, shifted and scaled for good."""
     seeds = len(task.shift)
     owner = torch.arange(seeds).repeat_interleave(len(task.inputs) // seeds)  # (P,)
     per_row = (len(task.inputs), -1, *[1] * (task.inputs.dim() - 2))
