@@ -18,11 +18,12 @@ class Minibatches:
         self.training = training
         self.start = 0  # of the next minibatch in this epoch
         self.shuffled = training.train_rows[:, :0]  # (M, n) rows in the order of this epoch
+        self.first = _first_of_seeds(training)
         self.all = self._all() if training.minibatch is None else None
 
     def keep(self, training: Training, rows: Tensor) -> None:
         """Go on with some rows of the stack, (K,), which are `training` now."""
-        self.training = training
+        self.training, self.first = training, _first_of_seeds(training)
         if self.all is not None:
             self.all = self._all()
         else:
@@ -36,21 +37,22 @@ class Minibatches:
         training = self.training
         if self.all is not None:
             x, y = self.all
-            return _disturbed(training, x), y, training.train_rows.shape[1]
+            return self._disturbed(x), y, training.train_rows.shape[1]
         assert training.minibatch is not None
         if self.start >= self.shuffled.shape[1]:
             self._shuffle()
         chosen = self.shuffled[:, self.start : self.start + training.minibatch]
         self.start += training.minibatch
         x, y = take(training, _filled(training, chosen))
-        return _disturbed(training, x), y, chosen.shape[1]
+        return self._disturbed(x), y, chosen.shape[1]
 
     def _shuffle(self) -> None:
         rows = self.training.train_rows
-        orders = torch.stack(
-            [torch.randperm(rows.shape[1], generator=g) for g in self.training.streams["order"]]
-        )
-        self.shuffled = rows.gather(1, orders.to(rows.device))[self.training.seed_of]
+        orders = [
+            torch.randperm(rows.shape[1], generator=g, device=g.device)
+            for g in self.training.streams["order"]
+        ]
+        self.shuffled = rows.gather(1, torch.stack(orders))[self.training.seed_of]
         self.start = 0
 
     def _all(self) -> tuple[Tensor, Tensor]:
@@ -58,6 +60,29 @@ class Minibatches:
         rows = _filled(training, training.train_rows)[training.seed_of]
         x, y = take(training, rows)
         return features_first(training, x), y
+
+    def _disturbed(self, x: Tensor) -> Tensor:
+        """Augmentation and input noise, the same for trials of one seed: (M, N, ...)."""
+        training = self.training
+        if training.cell.augmentation.name != "none":
+            x = self._augmented(x)
+        if training.cell.regularisation.name == "input_noise":
+            deviation = float(training.cell.settings("regularisation")["deviation"])
+            noise = [
+                torch.randn(x.shape[1:], generator=g, dtype=x.dtype, device=g.device)
+                for g in training.streams["noise"]
+            ]
+            x = x + deviation * torch.stack(noise)[training.seed_of]
+        return x
+
+    def _augmented(self, x: Tensor) -> Tensor:
+        training, task = self.training, self.training.task
+        black = -task.shift / task.scale  # (S, C) what a raw zero has become
+        changed = [
+            augment(training.cell, x[m], black[s], generator=training.streams["augmentation"][s])
+            for s, m in enumerate(self.first)
+        ]
+        return torch.stack(changed)[training.seed_of]
 
 
 def _filled(training: Training, rows: Tensor) -> Tensor:
@@ -67,28 +92,10 @@ def _filled(training: Training, rows: Tensor) -> Tensor:
     return whole_vectors(rows)
 
 
-def _disturbed(training: Training, x: Tensor) -> Tensor:
-    """Augmentation and input noise, the same for trials of one seed: (M, N, ...)."""
-    if training.cell.augmentation.name != "none":
-        x = _augmented(training, x)
-    if training.cell.regularisation.name == "input_noise":
-        deviation = float(training.cell.settings("regularisation")["deviation"])
-        noise = [
-            torch.randn(x.shape[1:], generator=g, dtype=x.dtype) for g in training.streams["noise"]
-        ]
-        x = x + deviation * torch.stack(noise).to(x.device)[training.seed_of]
-    return x
-
-
-def _augmented(training: Training, x: Tensor) -> Tensor:
-    task = training.task
-    black = -task.shift / task.scale  # (S, C) what a raw zero has become
-    first = [int((training.seed_of == s).nonzero()[0]) for s in range(len(black))]
-    changed = [
-        augment(training.cell, x[m], black[s], generator=training.streams["augmentation"][s])
-        for s, m in enumerate(first)
-    ]
-    return torch.stack(changed)[training.seed_of]
+def _first_of_seeds(training: Training) -> list[int]:
+    """The first trial of each seed, known without waiting for the device."""
+    seeds = training.seed_of.tolist()
+    return [seeds.index(s) for s in range(len(training.train_rows))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ class Uniform:
         """(M, *shape) numbers in [0, 1)."""
         flat = self.training.values.flat
         drawn = [
-            torch.rand(shape, generator=g, dtype=flat.dtype)
+            torch.rand(shape, generator=g, dtype=flat.dtype, device=g.device)
             for g in self.training.streams["dropout"]
         ]
-        return torch.stack(drawn).to(flat.device)[self.training.seed_of]
+        return torch.stack(drawn)[self.training.seed_of]

@@ -86,15 +86,20 @@ def shift_images(x: Tensor, offsets: Tensor, fill: Tensor) -> Tensor:
 
 
 def augment(cell: Cell, x: Tensor, fill: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Change the training images (N, C, H, W) of one trial at random; `fill` (C,) is black."""
+    """Change the training images (N, C, H, W) of one trial at random; `fill` (C,) is black.
+
+    Images and generator lie on one device.
+    """
     count = len(x)
     match cell.augmentation.name:
         case "shift":
             pixels = int(cell.settings("augmentation")["pixels"])
-            offsets = torch.randint(-pixels, pixels + 1, (count, 2), generator=generator)
-            return shift_images(x, offsets.to(x.device), fill)
+            offsets = torch.randint(
+                -pixels, pixels + 1, (count, 2), generator=generator, device=generator.device
+            )
+            return shift_images(x, offsets, fill)
         case "flip":
-            flipped = torch.rand(count, generator=generator) < 0.5
-            return torch.where(flipped.to(x.device).view(-1, 1, 1, 1), x.flip(3), x)
+            flipped = torch.rand(count, generator=generator, device=generator.device) < 0.5
+            return torch.where(flipped.view(-1, 1, 1, 1), x.flip(3), x)
         case _:
             return x

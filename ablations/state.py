@@ -33,7 +33,7 @@ class Training:
     loss_gradient: LossGradient
     reported_loss: StackedLoss
     seed_of: Tensor  # (M,) which of the S seeds a trial has
-    streams: dict[str, list[torch.Generator]]  # one generator per seed
+    streams: dict[str, list[torch.Generator]]  # one generator per seed, on the stack's device
     minibatch: int | None  # None: all examples in every step
     train_rows: Tensor  # (S, n)
     mask: Tensor  # (P,)

@@ -180,7 +180,7 @@ def _prepare(
         reported_loss=stacked_loss(cell, smoothing=False),
         seed_of=seed_of,
         streams={
-            name: [streams.generator(name, seed) for seed in seeds]
+            name: [streams.generator(name, seed, device=device) for seed in seeds]
             for name in ("order", "dropout", "noise", "augmentation")
         },
         minibatch=minibatch,

@@ -188,7 +188,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, write layouts.csv, print the table."""
     top = Parser(prog="benchmarks layouts", description=__doc__)
     top.add_argument("--results", type=Path, default=Path("results/standard"))
-    top.add_argument("--rounds", type=whole_number, default=5)
+    top.add_argument("--rounds", type=whole_number, default=3)
     options = top.parse_args(arguments)
     rows: list[dict[str, Any]] = []
     rounds, start = max(options.rounds, 1), time.monotonic()

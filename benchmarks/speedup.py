@@ -60,6 +60,7 @@ class Contest:
     name: str
     stack: Stack
     notebook_trials: int = 2
+    joblib_trials: int = 2  # on each core
     vmap_trials: int = 4
     jax: bool = True
 
@@ -117,7 +118,8 @@ def contests() -> list[Contest]:
                 rate=0.01,
                 levels=cnn,
                 evaluations=1,
-                vmap_trials=2,
+                notebook_trials=1,
+                joblib_trials=1,
             )
         )  # one epoch of 48,000 images, measured after it as the notebook does
     return found
@@ -160,7 +162,7 @@ def timed(function: Callable[[], list[float]]) -> Sample:
 def ways_of(each: Contest, pool: Processes, cores: int) -> dict[str, Callable[[], Sample]]:
     """The ways that can train a contest here."""
     few, several = (lay_out(each.stack, n) for n in (each.notebook_trials, each.vmap_trials))
-    on_cores = lay_out(each.stack, 2 * cores)
+    on_cores = lay_out(each.stack, each.joblib_trials * cores)
     ways: dict[str, Callable[[], Sample]] = {
         "stacked": lambda: stacked(pool, each, cores),
         "notebook": lambda: timed(lambda: peers.notebook(few)),

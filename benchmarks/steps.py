@@ -133,7 +133,7 @@ def update_of(
     roles = network.parameters()
     weights = [p for name, p in model.named_parameters() if roles[name].role == "weight"]
     noise = _noise_deviation(cell)
-    shuffle = torch.Generator().manual_seed(0)  # augmentation draws on the CPU
+    shuffle = torch.Generator(generator.device).manual_seed(0)
     augmented = cell.augmentation.name != "none"
 
     def update(x: Tensor, y: Tensor) -> Tensor:

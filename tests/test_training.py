@@ -27,12 +27,13 @@ from ablations.history import evaluation_steps
 from ablations.layers import EVALUATION, Context
 from ablations.levels import ACTIVATIONS, CLASSIFICATION_LOSSES, OPTIMIZERS, REGRESSION_LOSSES
 from ablations.losses import accuracy, loss_gradient, plain_loss, r2, stacked_loss
+from ablations.minibatches import Minibatches
 from ablations.network import describe, initial_values, stacked_gradient, view_values
 from ablations.optimizers import plain_optimizer, stacked_optimizer
 from ablations.regularisation import add_penalty, augment, weight_mask
 from ablations.streams import Streams
 from ablations.tasks import TaskError, load_task
-from ablations.training import train
+from ablations.training import _add_up, _context, _prepare, train
 
 
 @contextmanager
@@ -682,3 +683,73 @@ def test_in_float32_accuracies_are_distributed_as_those_of_networks_trained_alon
     assert low <= 0 <= high
     assert -0.02 < low < high < 0.02
     assert stats.ks_2samp(together, alone).pvalue > 0.05
+
+
+# Where a stack lies
+
+DISTURBED = {
+    "dropout": {"regularisation": "dropout"},
+    "noise": {"regularisation": "input_noise"},
+    "shift": {"augmentation": "shift"},
+    "flip": {"augmentation": "flip"},
+}
+
+
+@pytest.mark.parametrize("name", DISTURBED)
+def test_what_is_drawn_in_a_step_is_drawn_where_the_stack_lies(name, monkeypatch):
+    """On a GPU a draw on the CPU would be copied in every step, and waited for."""
+    drawn = set()
+
+    def on_its_device(function):
+        def draw(*args, generator=None, device=None, **options):
+            if generator is not None and function.__name__ in allowed:
+                assert device == generator.device
+                drawn.add(function.__name__)
+            return function(*args, generator=generator, device=device, **options)
+
+        return draw
+
+    stack = stack_of("digits", minibatch=64, steps=3, **DISTURBED[name])
+    training, _ = _prepare(stack, stack.members, torch.device("cpu"), torch.float32)
+    allowed = {"randperm", "rand", "randn", "randint"}
+    for function in (torch.randperm, torch.rand, torch.randn, torch.randint):
+        monkeypatch.setattr(torch, function.__name__, on_its_device(function))
+    batches, context = Minibatches(training), _context(training)
+    for _ in range(3):
+        x, _, _ = batches.draw()
+        if context.dropout is not None:
+            context.uniform(tuple(x.shape[1:]))
+    assert "randperm" in drawn
+    assert len(drawn) == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", [*DISTURBED, "plain"])
+def test_no_step_waits_for_the_gpu(name):
+    levels = DISTURBED.get(name, {})
+    stack = stack_of("digits", minibatch=64, steps=40, **levels)
+    training, _ = _prepare(stack, stack.members, torch.device("cuda"), torch.float32)
+    batches, context = Minibatches(training), _context(training)
+
+    def step(t):
+        x, y, count = batches.draw()
+        _add_up(training, x, y, count, context)
+        training.optimizer.step(t, training.values.flat, training.whole.gradient.flat)
+
+    step(0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for t in range(1, 40):
+            step(t)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_trains_to_the_loss_of_the_cpu():
+    stack = stack_of("spiral", steps=100)
+    here, there = (
+        [row["train_loss"] for row in train(stack, device=device).rows]
+        for device in ("cpu", "cuda")
+    )
+    assert there == pytest.approx(here, rel=1e-3)
