@@ -375,6 +375,7 @@ class Study:
     published: tuple[dict[str, Any], ...] = field(default=())
     responses: tuple[tuple[str, str], ...] = ()  # (task, column), where the study says
     running_loss: bool = False  # whether curves have the mean loss of the steps
+    dtype: str = "float32"  # of the products of a training step: one of DTYPES
     rule: SeedRule | None = None  # of sequential seeds
 
     @property
@@ -422,6 +423,7 @@ def leave_one_out(factors: tuple[Factor, ...]) -> list[dict[str, Value]]:
     return [baseline, *departures]
 
 
+DTYPES = ("float32", "bfloat16")  # of the products of a training step
 DESIGNS = {"full-factorial": full_factorial, "leave-one-out": leave_one_out}
 
 

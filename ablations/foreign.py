@@ -20,7 +20,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,17 +106,18 @@ class Foreign:
             name: value.clone() if own[name].is_floating_point() else value.to(own[name].dtype)
             for name, value in kept.items()
         }
-        if self.way == "alone":
-            each = [
-                _call(self.template, _at(trained, m), _at(state, m), x[m]) for m in range(len(x))
-            ]
-            y = torch.stack(each)
-        else:
-            y = vmap(lambda *one: _call(self.template, *one), randomness="error")(trained, state, x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=context.mixed):
+            if self.way == "alone":
+                every = range(len(x))
+                each = [_call(self.template, _at(trained, m), _at(state, m), x[m]) for m in every]
+                y = torch.stack(each)
+            else:
+                one_call = partial(_call, self.template)
+                y = vmap(one_call, randomness="error")(trained, state, x)
         if context.training:
             for name, value in state.items():
                 kept[name].copy_(value)
-        return y.transpose(1, 2)
+        return y.to(x).transpose(1, 2)
 
 
 def _trained(module: nn.Module) -> dict[str, Tensor]:

@@ -43,12 +43,15 @@ class Parameter:
 class Context:
     """What a forward pass knows besides values.
 
-    `uniform(shape)` draws (M, *shape) numbers in [0, 1) from each trial's own stream.
+    `uniform(shape)` draws (M, *shape) numbers in [0, 1) from each trial's own stream. With
+    `mixed`, products and convolutions take and give bfloat16 numbers, as under `torch.autocast`;
+    parameters, gradients and all else stay as they are.
     """
 
     training: bool
     dropout: Tensor | None = None  # (M,) rates
     uniform: Callable[[tuple[int, ...]], Tensor] | None = None
+    mixed: bool = False
 
 
 EVALUATION = Context(training=False)
@@ -113,7 +116,9 @@ class _Fixed:
         return {}
 
 
-def stacked_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def stacked_linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, mixed: bool = False
+) -> Tensor:
     """Apply M affine maps, each to its own inputs.
 
     Shapes:
@@ -122,7 +127,7 @@ def stacked_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         bias    (M, H)
         result  (M, H, N)
     """
-    y = product(weight, x)
+    y = product(weight, x, mixed=mixed)
     return y if bias is None else y.add_(bias.unsqueeze(2))
 
 
@@ -151,7 +156,7 @@ class Linear:
 
     def stacked(self, x: Tensor, values: Values, context: Context) -> Tensor:
         """(M, D, N) to (M, H, N)."""
-        return stacked_linear(x, values["weight"], values.get("bias"))
+        return stacked_linear(x, values["weight"], values.get("bias"), mixed=context.mixed)
 
     def pullback(
         self, x: Tensor, values: Values, gradients: Values, context: Context
@@ -159,10 +164,12 @@ class Linear:
         """d x' for the weights, the sum of d for the bias, weight' d for the inputs."""
 
         def pull(d: Tensor, wanted: bool) -> Tensor | None:
-            product(d, x.transpose(1, 2), out=gradients["weight"])
+            product(d, x.transpose(1, 2), out=gradients["weight"], mixed=context.mixed)
             if self.bias:
                 torch.sum(d, 2, out=gradients["bias"])
-            return product(values["weight"].transpose(1, 2), d) if wanted else None
+            if not wanted:
+                return None
+            return product(values["weight"].transpose(1, 2), d, mixed=context.mixed)
 
         return self.stacked(x, values, context), pull
 
@@ -210,7 +217,8 @@ class Convolution:
         weights = values["weight"].unbind()
         biases = values["bias"].unbind() if self.bias else [None] * len(weights)
         each = zip(x.unbind(), weights, biases, strict=True)
-        y = [F.conv2d(x_m, w, b, self.stride, self.padding) for x_m, w, b in each]
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=context.mixed):
+            y = [F.conv2d(x_m, w, b, self.stride, self.padding).to(x) for x_m, w, b in each]
         return torch.stack(y) if len(y) > 1 else y[0].unsqueeze(0)
 
     def pullback(

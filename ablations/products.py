@@ -36,14 +36,20 @@ SMALL = 1200  # numbers of a result, of OpenBLAS's small routines for a transpos
 Matrices = npt.NDArray[Any]
 
 
-def product(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
+def product(a: Tensor, b: Tensor, *, out: Tensor | None = None, mixed: bool = False) -> Tensor:
     """M products of two matrices; the bytes of one do not depend on the others.
 
     Shapes:
         a       (M, I, J), transposed or not
         b       (M, J, K), transposed or not
         result  (M, I, K); `out` may be a view of a larger tensor
+
+    Args:
+        mixed: round factors and result to bfloat16; sums are float32, as torch has them.
     """
+    if mixed:
+        rounded = torch.bmm(a.bfloat16(), b.bfloat16())
+        return rounded.to(a.dtype) if out is None else out.copy_(rounded)
     if out is None:
         out = a.new_empty(a.shape[0], a.shape[1], b.shape[2])
     if a.shape[2] == 1:  # an outer product, for which numpy has no fast routine

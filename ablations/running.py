@@ -659,7 +659,7 @@ def study_json(study: Study, settings: Settings) -> str:
         "design": study.design,
         "profile": study.profile,
         "device": settings.device,
-        "dtype": "float32",
+        "dtype": study.dtype,
         "tasks": [_task_json(study, task) for task in study.tasks],
         "factors": [
             {"name": f.name, "levels": [text(level) for level in f.levels]} for f in study.factors

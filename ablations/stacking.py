@@ -49,6 +49,7 @@ class Stack:
     evaluations: int
     pictures: bool
     running_loss: bool = False  # whether the mean loss of the steps is kept
+    dtype: str = "float32"  # of the products of a training step
 
     def config(self) -> dict[str, Any]:
         """Everything about the stack that can change its numbers."""
@@ -66,6 +67,7 @@ class Stack:
             "evaluations": self.evaluations,
             "pictures": self.pictures,
             "running_loss": self.running_loss,
+            "dtype": self.dtype,
         }
 
 
@@ -103,6 +105,7 @@ def _stack(
         evaluations=study.evaluations,
         pictures=stage == "final" and pairs[0][1] == 0,
         running_loss=study.running_loss,
+        dtype=study.dtype,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 from ablations.columns import CURVES, DERIVED, MEASURES, RESPONSES
 from ablations.design import (
     DESIGNS,
+    DTYPES,
     FIRST_TUNING_SEED,
     Cell,
     DesignError,
@@ -55,7 +56,7 @@ STUDY_KEYS = {
     "seed": int,
     "response": dict,
 }
-RECIPE = ("steps", "epochs", "evaluations", "running_loss")  # under [fixed], but no factors
+RECIPE = ("steps", "epochs", "evaluations", "running_loss", "dtype")  # under [fixed], no factors
 CLAIM_KEYS = (
     "statement", "task", "response", "better", "worse", "by", "equal_within", "because",
     "expected", "table", "trend", "refuted_by", "id",
@@ -200,6 +201,7 @@ class _Reader:
             published=self._published(tasks, factors),
             responses=self._responses(header, tasks),
             running_loss=_typed(recipe.get("running_loss", False), bool, "[fixed] running_loss"),
+            dtype=_dtype(recipe.get("dtype", DTYPES[0])),
             rule=rule,
         )
         self._check_cells(study)
@@ -785,6 +787,12 @@ KIND_NAMES = {
     list: "a list",
     dict: "a table",
 }
+
+
+def _dtype(name: Any) -> str:
+    if name not in DTYPES:
+        raise DesignError(f"[fixed] dtype is {name!r}; choose {' or '.join(map(repr, DTYPES))}")
+    return str(name)
 
 
 def _typed(value: Any, kind: type, what: str) -> Any:

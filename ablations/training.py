@@ -184,6 +184,7 @@ def _prepare(
             for name in ("order", "dropout", "noise", "augmentation")
         },
         minibatch=minibatch,
+        mixed=stack.dtype == "bfloat16",
         train_rows=train_rows,
         mask=padded(weight_mask(network).unsqueeze(0))[0].to(flat),
         truth=coefficients(stack.task.name, dict(stack.task.settings)) if not cell.depth else None,
@@ -264,7 +265,8 @@ def _context(training: Training) -> Context:
     """What the layers know in training."""
     dropout = training.cell.settings("regularisation").get("rate")
     rates = None if dropout is None else torch.full_like(training.values.flat[:, 0], float(dropout))
-    return Context(training=True, dropout=rates, uniform=Uniform(training).draw)
+    draw = Uniform(training).draw
+    return Context(training=True, dropout=rates, uniform=draw, mixed=training.mixed)
 
 
 def _add_up(training: Training, x: Tensor, y: Tensor, count: int, context: Context) -> None:

@@ -58,10 +58,19 @@ round. An A/A pair, the same workload timed twice, gives the noise floor of the 
 
 def methods_section(results: Results) -> Section:
     """The rules that the words and intervals of this report follow."""
-    return Section(
-        anchor="methods",
-        title="Methods",
-        blocks=(Text(paragraphs=(*SOURCES.splitlines(), *sequential_methods(results))),),
+    rules = (*SOURCES.splitlines(), *mixed_methods(results), *sequential_methods(results))
+    return Section(anchor="methods", title="Methods", blocks=(Text(paragraphs=rules),))
+
+
+def mixed_methods(results: Results) -> tuple[str, ...]:
+    """Which studies were not computed in float32 throughout."""
+    names = [str(s.study["name"]) for s in results.studies if s.study.get("dtype") == "bfloat16"]
+    if not names:
+        return ()
+    return (
+        f"Mixed precision. In the training steps of {listed(names)}, matrix products and "
+        "convolutions take and give bfloat16 numbers, as under torch's autocast; parameters, "
+        "gradients, losses and evaluations are float32.",
     )
 
 
