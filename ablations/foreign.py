@@ -106,6 +106,7 @@ class Foreign:
             name: value.clone() if own[name].is_floating_point() else value.to(own[name].dtype)
             for name, value in kept.items()
         }
+        x = x.clone()  # a module may write over what it is given
         with torch.autocast(x.device.type, torch.bfloat16, enabled=context.mixed):
             if self.way == "alone":
                 every = range(len(x))

@@ -257,6 +257,8 @@ class BatchNorm:
         if context.training:
             normal, _ = self._normalised(x, values)
             return self._spread(values["weight"]) * normal + self._spread(values["bias"])
+        if self.image and x.is_cpu:
+            return self._applied(x, values["running_mean"], values["running_var"], values)
         scale = values["weight"] * torch.rsqrt(values["running_var"] + self.epsilon)
         shift = values["bias"] - values["running_mean"] * scale
         return x * self._spread(scale) + self._spread(shift)
@@ -289,13 +291,9 @@ class BatchNorm:
 
         Its routine for the statistics is the slow part, so they are ours.
         """
-        centred, mean, variance = self._centred(x, values)
-        del centred
+        mean, variance = self._centred(x, values)[1:]
         inverse = torch.rsqrt(variance + self.epsilon)
-        weight, bias = values["weight"], values["bias"]
-        y = torch.empty_like(x)
-        for m in range(len(x)):
-            y[m] = F.batch_norm(x[m], mean[m], variance[m], weight[m], bias[m], eps=self.epsilon)
+        weight = values["weight"]
 
         def pull(d: Tensor, wanted: bool) -> Tensor | None:
             into = torch.empty_like(x) if wanted else None
@@ -309,7 +307,13 @@ class BatchNorm:
                     into[m] = found[0]
             return into
 
-        return y, pull
+        return self._applied(x, mean, variance, values), pull
+
+    def _applied(self, x: Tensor, mean: Tensor, variance: Tensor, values: Values) -> Tensor:
+        """Images of each trial normalised by given statistics (M, F)."""
+        each = zip(x, mean, variance, values["weight"], values["bias"], strict=True)
+        y = [F.batch_norm(*one, False, 0.0, self.epsilon) for one in each]
+        return torch.stack(y) if len(y) > 1 else y[0].unsqueeze(0)
 
     def _normalised(self, x: Tensor, values: Values) -> tuple[Tensor, Tensor]:
         """Inputs with mean 0 and variance 1 per feature, and 1 / deviation (M, F)."""

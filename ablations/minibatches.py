@@ -20,6 +20,9 @@ class Minibatches:
         self.shuffled = training.train_rows[:, :0]  # (M, n) rows in the order of this epoch
         self.first = _first_of_seeds(training)
         self.all = self._all() if training.minibatch is None else None
+        cell = training.cell
+        noisy = cell.regularisation.name == "input_noise"
+        self.disturbs = noisy or cell.augmentation.name != "none"
 
     def keep(self, training: Training, rows: Tensor) -> None:
         """Go on with some rows of the stack, (K,), which are `training` now."""
@@ -63,6 +66,8 @@ class Minibatches:
 
     def _disturbed(self, x: Tensor) -> Tensor:
         """Augmentation and input noise, the same for trials of one seed: (M, N, ...)."""
+        if not self.disturbs:
+            return x
         training = self.training
         if training.cell.augmentation.name != "none":
             x = self._augmented(x)

@@ -278,7 +278,10 @@ def _add_up(training: Training, x: Tensor, y: Tensor, count: int, context: Conte
     """
     size = training.layout.examples
     if x.shape[1] <= size or not training.divisible:
-        for block in training.summed:
+        if not training.layout.one:
+            _gradient(training, training.whole, (x, y), count, context)
+            return
+        for block in training.blocks:
             here = x[block.trials], y[block.trials]
             _gradient(training, block, here, count, context)
         return

@@ -38,6 +38,13 @@ def mlp(input_shape, outputs):
         nn.Linear(width, width), nn.Tanh(), nn.Linear(width, outputs),
     )
 
+class Halved(nn.Module):
+    def forward(self, x):
+        return x.mul_(0.5)
+
+def overwriting(input_shape, outputs):
+    return nn.Sequential(Halved(), nn.Flatten(), nn.Linear(math.prod(input_shape), outputs))
+
 def dropout(input_shape, outputs):
     return nn.Sequential(nn.Linear(*input_shape, 9), nn.Dropout(0.3), nn.Linear(9, outputs))
 
@@ -270,6 +277,17 @@ def test_what_a_module_keeps_is_kept(folder, function):
     for name, value in expected.items():
         found = trained.state[f"module.network.{name}"].to(value.dtype)
         torch.testing.assert_close(found, value.detach(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("minibatch", ["full", 16])
+def test_a_module_may_write_over_its_inputs(folder, minibatch):
+    """Neither later steps nor later evaluations see what it has made of them."""
+    often, once = (
+        train(own("overwriting", folder, evaluations=count, minibatch=minibatch)).curves[-1]
+        for count in (6, 1)
+    )
+    assert often["train_loss"] == once["train_loss"]
+    assert often["val_loss"] == once["val_loss"]
 
 
 @pytest.mark.parametrize("function", ["dropout", "branch"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Literal
 
 import torch
@@ -17,7 +18,8 @@ from ablations.tasks.sources import Source, TaskError, load_source
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
-FLOAT_BYTES = 256 << 20  # above this a pool of images is kept as bytes
+FLOAT_BYTES = 64 << 20  # above this a pool of images is kept as bytes
+AT_ONCE = 1024  # rows whose statistics are computed at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,7 @@ class Task:
 
     def inputs_of(self, rows: Tensor, seed_of: Tensor | None = None) -> Tensor:
         """Inputs of M trials, (M, n, *input_shape), as `take` gives them."""
-        x = _rows_of(self.inputs, rows)
-        if x.dtype == torch.uint8:
-            x = x.to(self.shift.dtype).div_(255)
+        x = _floats(_rows_of(self.inputs, rows), self.shift.dtype)
         if not self.raw:
             return x
         spread = (len(rows), 1, -1, *[1] * (x.dim() - 3))
@@ -214,7 +214,7 @@ def _unscaled(
     seeds, features = len(parts["train"]), inputs.shape[1]
     pictures = inputs.dtype == torch.uint8
     if not pictures or inputs.numel() * torch.finfo(dtype).bits // 8 <= FLOAT_BYTES:
-        inputs = inputs.to(dtype) / (255 if pictures else 1)
+        inputs = _floats(inputs, dtype).to(dtype)
     zeros, ones = (
         torch.zeros(seeds, features, dtype=dtype),
         torch.ones(seeds, features, dtype=dtype),
@@ -267,20 +267,38 @@ def _standardised(task: Task) -> Task:
 
 
 def _moments(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per feature, or per channel of images; a constant has scale 1."""
-    dims = [0, *range(2, x.dim())]
-    if x.dtype == torch.uint8:
-        x = x.to(dtype) / 255  # as `_unscaled` has it, so that lazy and eager agree to the bit
-    values = x.double()
-    scale = values.std(dim=dims, correction=0)
-    return values.mean(dim=dims), torch.where(scale > 0, scale, torch.ones_like(scale))
+    """Mean and standard deviation per feature, or per channel of images; a constant has scale 1.
+
+    In two passes over parts of the rows, less one of the values: those of a constant are zero.
+    """
+    dims, spread = [0, *range(2, x.dim())], (1, -1, *[1] * (x.dim() - 2))
+    count = x.numel() // x.shape[1]
+
+    def offsets() -> Iterator[Tensor]:
+        for part in x.split(AT_ONCE):
+            yield _floats(part, dtype).double() - origin
+
+    origin = _floats(x[:1].flatten(2)[..., :1] if x.dim() > 2 else x[:1], dtype)
+    origin = origin.double().view(spread)
+    middle = _total(part.sum(dims) for part in offsets()) / count
+    squares = _total((part - middle.view(spread)).square_().sum(dims) for part in offsets())
+    scale = (squares / count).sqrt()
+    return origin.flatten() + middle, torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+def _total(parts: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.add, parts)
+
+
+def _floats(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Bytes as shares of 255."""
+    return x.to(dtype).div_(255) if x.dtype == torch.uint8 else x
 
 
 def _middle(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Middle and half width of the range per feature, or per channel of images."""
     dims = [0, *range(2, x.dim())]
-    if x.dtype == torch.uint8:
-        x = x.to(dtype) / 255
+    x = _floats(x, dtype)
     low, high = x.double().amin(dims), x.double().amax(dims)
     half = (high - low) / 2
     return (low + high) / 2, torch.where(half > 0, half, torch.ones_like(half))
