@@ -117,7 +117,7 @@ def update_of(
 
     Args:
         network: the description that the model was made from; says which parameters are weights.
-        black: (C,) what augmentation fills in, per channel.
+        black: (C,) what augmentation fills in, per channel, on the device of the data.
         generator: of input noise, on the device of the data.
 
     Returns:
@@ -133,7 +133,7 @@ def update_of(
     roles = network.parameters()
     weights = [p for name, p in model.named_parameters() if roles[name].role == "weight"]
     noise = _noise_deviation(cell)
-    shuffle = torch.Generator(generator.device).manual_seed(0)
+    shuffle = torch.Generator(black.device).manual_seed(0)
     augmented = cell.augmentation.name != "none"
 
     def update(x: Tensor, y: Tensor) -> Tensor:

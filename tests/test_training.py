@@ -723,6 +723,7 @@ def test_what_is_drawn_in_a_step_is_drawn_where_the_stack_lies(name, monkeypatch
     assert len(drawn) == 2
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", [*DISTURBED, "plain"])
 def test_no_step_waits_for_the_gpu(name):
@@ -745,6 +746,7 @@ def test_no_step_waits_for_the_gpu(name):
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_trains_to_the_loss_of_the_cpu():
     stack = stack_of("spiral", steps=100)
