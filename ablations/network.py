@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +66,14 @@ class Network:
 
     blocks: tuple[Block, ...]
     head: Head | None = None
+
+    def alone(self) -> Network:
+        """The same, whose module of a user's is never stacked."""
+        if self.foreign is None:
+            return self
+        (name, _), *_ = self.blocks[0].layers
+        layer = (name, replace(self.foreign, way="alone"))
+        return Network((replace(self.blocks[0], layers=(layer,)),))
 
     @property
     def all_blocks(self) -> tuple[Block, ...]:

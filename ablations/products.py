@@ -31,6 +31,7 @@ from ablations.processor import matrix_routines
 
 NARROW = 8  # rows or columns of a result up to which MKL beats OpenBLAS's AVX2 routines
 AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's names of such routines
+FEW = 16**3  # multiplications up to which torch may take another routine for bfloat16 numbers
 SMALL = 1200  # numbers of a result, of OpenBLAS's small routines for a transposed factor
 
 Matrices = npt.NDArray[Any]
@@ -48,7 +49,7 @@ def product(a: Tensor, b: Tensor, *, out: Tensor | None = None, mixed: bool = Fa
         mixed: round factors and result to bfloat16; sums are float32, as torch has them.
     """
     if mixed:
-        rounded = torch.bmm(a.bfloat16(), b.bfloat16())
+        rounded = _rounded_product(a, b)
         return rounded.to(a.dtype) if out is None else out.copy_(rounded)
     if out is None:
         out = a.new_empty(a.shape[0], a.shape[1], b.shape[2])
@@ -60,6 +61,17 @@ def product(a: Tensor, b: Tensor, *, out: Tensor | None = None, mixed: bool = Fa
         _multiplied(a.numpy(), b.numpy(), out.numpy())
         return out
     return torch.bmm(a, b, out=out)
+
+
+def _rounded_product(a: Tensor, b: Tensor) -> Tensor:
+    """The product in bfloat16.
+
+    On a CPU torch has two routines for it and chooses by the size of the whole stack, so that
+    small ones would depend on M: these are summed as float32 products are.
+    """
+    if a.is_cpu and a.shape[1] * a.shape[2] * b.shape[2] <= FEW:
+        return product(a.bfloat16().to(a.dtype), b.bfloat16().to(b.dtype)).bfloat16()
+    return torch.bmm(a.bfloat16(), b.bfloat16())
 
 
 def _multiplied(a: Matrices, b: Matrices, out: Matrices) -> None:

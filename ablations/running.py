@@ -203,7 +203,6 @@ def record_context(task: TaskSpec, device: str) -> dict[str, Any]:
         "device": torch.device(device).type,
         "vectors": torch.backends.cpu.get_cpu_capability(),  # AVX2 and AVX512 round differently
         "matrices": matrix_routines(),  # and so do the routines of OpenBLAS
-        "dtype": "float32",
         "threads": 1,
     }
 

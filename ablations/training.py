@@ -151,6 +151,9 @@ def _prepare(
     per_epoch = 1 if minibatch is None else -(-train_rows.shape[1] // minibatch)
     steps = stack.steps if stack.steps is not None else (stack.epochs or 1) * per_epoch
     network = describe(cell, task.input_shape, task.outputs)
+    mixed = stack.dtype == "bfloat16"
+    if mixed:  # vmap refuses some modules under autocast
+        network = network.alone()
     parts = list(parts_of(network, task.input_shape))
     layout = layout_of(
         parts,
@@ -184,7 +187,7 @@ def _prepare(
             for name in ("order", "dropout", "noise", "augmentation")
         },
         minibatch=minibatch,
-        mixed=stack.dtype == "bfloat16",
+        mixed=mixed,
         train_rows=train_rows,
         mask=padded(weight_mask(network).unsqueeze(0))[0].to(flat),
         truth=coefficients(stack.task.name, dict(stack.task.settings)) if not cell.depth else None,

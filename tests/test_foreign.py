@@ -279,6 +279,16 @@ def test_what_a_module_keeps_is_kept(folder, function):
         torch.testing.assert_close(found, value.detach(), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("function", ["mlp", "batch_norm"])
+def test_in_mixed_precision_every_module_is_trained_alone(folder, function):
+    """Batch norm cannot be stacked by vmap under autocast."""
+    outcome = train(replace(own(function, folder, minibatch=16), dtype="bfloat16"))
+    exact = train(own(function, folder, minibatch=16))
+    assert outcome.way == "alone"
+    assert outcome.rows[0]["train_loss"] == pytest.approx(exact.rows[0]["train_loss"], rel=0.02)
+    assert outcome.rows != exact.rows
+
+
 @pytest.mark.parametrize("minibatch", ["full", 16])
 def test_a_module_may_write_over_its_inputs(folder, minibatch):
     """Neither later steps nor later evaluations see what it has made of them."""

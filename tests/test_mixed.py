@@ -23,6 +23,7 @@ NETWORKS = {
     "mlp": {"depth": 2, "width": 32, "activation": "tanh"},
     "cnn": {"network": {"name": "cnn", "kernel": 3}, "depth": 1, "width": 8},
     "batch": {"norm": "batch", "width": 16},
+    "small": {"width": 8, "depth": 3, "activation": "tanh"},
 }
 ROUNDING = 2**-8  # of one bfloat16 number, relative
 
@@ -72,6 +73,33 @@ def test_bytes_do_not_depend_on_company(name):
     alone = [train(stack, [member]).rows[0] for member in stack.members]
     assert together == alone
     assert together != train(replace(stack, dtype="float32")).rows
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (8, 64, 8), (2, 64, 32), (50, 33, 1)])
+def test_small_products_do_not_depend_on_company(shape, generator):
+    """Torch takes another routine for them where the whole stack is small; few bits differ."""
+    rows, inner, columns = shape
+    a = torch.randn(1000, rows, inner, generator=generator, dtype=torch.float32)
+    b = torch.randn(1000, inner, columns, generator=generator, dtype=torch.float32)
+    together = product(a, b, mixed=True)
+    exact = torch.bmm(a.bfloat16().double(), b.bfloat16().double())
+    torch.testing.assert_close(together.double(), exact, rtol=ROUNDING, atol=1e-4)
+    alone = [product(a[m : m + 1], b[m : m + 1], mixed=True) for m in range(1000)]
+    assert torch.equal(torch.cat(alone), together)
+
+
+def test_records_of_both_types_are_kept_apart(tmp_path):
+    """A study that is run again in the other type is trained again."""
+    changes = {"nuisance.learning_rate": [0.01]}
+    losses = []
+    for dtype in ("float32", "bfloat16", "float32"):
+        study = small_study(tmp_path, changes | {"fixed.dtype": dtype})
+        run([study], Settings(tmp_path / "results", quiet=True))
+        results = read_results(tmp_path / "results")
+        losses.append(results.studies[0].trials["test_loss"].tolist())
+    assert losses[0] == losses[2]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
 def test_numbers_that_bfloat16_holds_are_multiplied_exactly():

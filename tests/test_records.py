@@ -487,6 +487,8 @@ RELEVANT = {
     "epochs": replace(STACK, steps=None, epochs=20),
     "evaluations": replace(STACK, evaluations=5),
     "pictures": replace(STACK, pictures=True),
+    "running loss": replace(STACK, running_loss=True),
+    "dtype": replace(STACK, dtype="bfloat16"),
 }
 OTHER_LEVELS = {
     "activation": Level("tanh"), "optimizer": Level("adam", (("beta1", 0.8),)), "depth": 3,
