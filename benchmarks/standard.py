@@ -123,8 +123,9 @@ def _side_by_side(stacks: Sequence[Stack], pool: Processes, first: int) -> list[
 
 
 def _loss(recipe: Recipe, losses: Sequence[float]) -> float | None:
-    """What must be the stacks' loss as well; none where chance is each way's own."""
-    return statistics.fmean(losses) if recipe.repeatable else None
+    """What must be the stacks' loss too; none where chance is each way's own, or it diverged."""
+    loss = statistics.fmean(losses)
+    return loss if recipe.repeatable and math.isfinite(loss) else None
 
 
 def _row(way: str, order: int, known: Mapping[str, Any]) -> dict[str, Any]:

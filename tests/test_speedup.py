@@ -49,6 +49,16 @@ SHORT = {
 }
 
 
+def test_a_trial_that_diverges_in_the_notebook_leaves_the_loss_empty():
+    """As it does for the stacks: `nan` in speedup.csv would be refused by the report."""
+    recipe = recipe_of(stack_of(), 1)
+    assert standard._loss(recipe, [0.25, 0.75]) == 0.5
+    assert standard._loss(recipe, [0.25, math.nan]) is None
+    assert standard._loss(recipe, [math.inf]) is None
+    by_chance = recipe_of(stack_of(regularisation="dropout"), 1)
+    assert standard._loss(by_chance, [0.5]) is None
+
+
 @pytest.mark.parametrize("name", SHORT)
 def test_the_notebook_and_vmap_reach_the_loss_of_the_stacks(name):
     stack = SHORT[name].stack
