@@ -5,8 +5,9 @@ ELEMENTS numbers. Nothing is timed when trials are trained: the constants, and h
 set up, are those of this table, which `python -m benchmarks layouts` measures. On a GPU everything
 passes at once, as far as its memory allows.
 
-Seconds of one core over those as committed, geometric means of three rounds (AMD EPYC, Zen 5;
-their 95% intervals are about 10 percent wide to each side):
+Seconds of one core over those as committed, geometric means of three rounds (AMD EPYC, Zen 5).
+Most differences below a tenth are within their 95% intervals, which the command prints; the raw
+samples are in `results/reference/layouts.csv.gz`.
 
     stack                    CNN    digits    digits    spiral     spiral
     width, trials         16, 10    32, 50   128, 50    512, 8    100, 32

@@ -98,7 +98,7 @@ def _filled(training: Training, rows: Tensor) -> Tensor:
 
 
 def _first_of_seeds(training: Training) -> list[int]:
-    """The first trial of each seed, known without waiting for the device."""
+    """The first trial of each seed, looked up once: in a step it would wait for the device."""
     seeds = training.seed_of.tolist()
     return [seeds.index(s) for s in range(len(training.train_rows))]
 
