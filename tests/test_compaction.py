@@ -163,3 +163,12 @@ def test_an_optimizer_of_some_trials_moves_them_as_before(generator, name):
         whole.step(t, flat, gradients[t].clone())
         part.step(t, some_flat, gradients[t, kept])
     assert torch.equal(some_flat, flat[kept])
+
+
+def test_images_are_disturbed_as_before_when_a_seed_has_ended():
+    stack = stack_of("digits", seeds=range(3), minibatch=64, augmentation="shift", steps=12)
+    members = (replace(stack.members[0], learning_rate=1e38), *stack.members[1:])
+    together = train(replace(stack, members=members)).rows
+    assert together[0]["status"] == "diverged"
+    for row, member in zip(together[1:], members[1:], strict=True):
+        assert train(stack, [member]).rows == [row]

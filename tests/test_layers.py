@@ -302,3 +302,16 @@ def test_the_first_of_equal_pixels_takes_the_gradient(generator):
     """Pixels of 0, 1 and 2 tie in most squares; torch goes row by row."""
     x = torch.randint(3, (M, N, 2, 6, 7), generator=generator).double()
     assert_slices_are_modules(Pool("max"), x, TRAINING, generator=generator)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_the_first_of_the_largest_pixels_gets_the_gradient(size, generator):
+    """Few different values: ties in most squares; an image that the squares do not fill."""
+    x = torch.randint(0, 4, (2, 3, 5, 13, 14), generator=generator).double()
+    y, pull = Pool("max", size).pullback(x, {}, {}, TRAINING)
+    d = torch.randn(y.shape, generator=generator, dtype=torch.float64)
+    own = x.clone().requires_grad_()
+    expected = torch.nn.functional.max_pool2d(own.flatten(0, 1), size).view(y.shape)
+    expected.backward(d)
+    assert torch.equal(y, expected)
+    assert torch.equal(pull(d, True), own.grad)

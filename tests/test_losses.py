@@ -172,3 +172,9 @@ def test_r2_of_the_mean_is_zero_and_of_constant_targets_nothing():
     mean, constant = r2(outputs, targets).tolist()
     assert mean == 0
     assert math.isnan(constant)
+
+
+def test_of_equal_outputs_the_first_class_counts():
+    outputs = torch.tensor([[[0.0, 1.0, 2.0], [0.0, 1.0, 0.0], [0.0, 1.0, 2.0]]])  # (1, C, N)
+    for label, right in ((0, 1.0), (1, 0.0), (2, 0.0)):
+        assert accuracy(outputs, torch.full((1, 3), label)).item() == right
