@@ -79,11 +79,12 @@ def by_block(training: Training, x: Tensor) -> dict[str, Tensor]:
     for block in training.summed:
         here, weights = x[block.trials], block.values.flat * training.mask
         measured = activity(training.network, block.values, here)
-        regions = linear_regions(training.network, block.values, here)
-        if regions is not None:
-            measured["linear_regions"] = regions
         measured["weight_norm"] = torch.linalg.vector_norm(weights, dim=1).double()
         measured["weight_sum"] = weights.abs().sum(1).double()
         for name, values in measured.items():
             found.setdefault(name, []).append(values)
+    for block in training.blocks:  # counted, not added up
+        regions = linear_regions(training.network, block.values, x[block.trials])
+        if regions is not None:
+            found.setdefault("linear_regions", []).append(regions)
     return {name: torch.cat(values) for name, values in found.items()}

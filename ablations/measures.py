@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +24,7 @@ SATURATED = 0.05  # of the steepest slope of an activation
 PIECEWISE = frozenset({"relu", "leaky_relu", "prelu"})  # two straight pieces that meet at zero
 SEGMENTS = 16  # between training examples, along which linear regions are counted
 POINTS = 129  # of a segment
+TOGETHER = 4  # segments whose points pass through a network at once
 LEAST_NORM = 1e-45  # of a gradient that has vanished, so that it has a logarithm
 LEAST_LOSS = 1e-12
 
@@ -66,17 +67,17 @@ def activity(network: Network, values: StackValues, x: Tensor) -> dict[str, Tens
         if slope.dim() > 3:  # (M, N, C, H, W): a channel is a unit
             slope = slope.transpose(1, 2).flatten(2)
         limit = SATURATED * steepest(layer.name, layer.settings)
-        dead.append((slope == 0).all(2).sum(1))
-        saturated.append((slope < limit).sum((1, 2)))
+        dead.append((slope.amax(2) == 0).sum(1))
         units += slope.shape[1]
         activations += slope.shape[1] * slope.shape[2]
+        saturated.append(slope.lt_(limit).sum(2).double().sum(1))
 
     stacked_forward(network, values, x, EVALUATION, watch=watch)
     if not dead:
         return {}
     return {
         "dead_units": torch.stack(dead).sum(0).double() / units,
-        "saturation": torch.stack(saturated).sum(0).double() / activations,
+        "saturation": torch.stack(saturated).sum(0) / activations,
     }
 
 
@@ -100,20 +101,26 @@ def linear_regions(network: Network, values: StackValues, x: Tensor) -> Tensor |
         return None
     half = x.shape[1] // 2
     chosen = torch.arange(count, device=x.device) * half // count
-    ends = x[:, chosen], x[:, chosen + half]
-    share = torch.linspace(0, 1, POINTS, dtype=x.dtype, device=x.device)
-    share = share.view(1, 1, -1, *[1] * (x.dim() - 2))
-    points = torch.lerp(ends[0].unsqueeze(2), ends[1].unsqueeze(2), share)
-    changes: list[Tensor] = []
+    found = [
+        _changes(network, values, x[:, some], x[:, some + half]) for some in chosen.split(TOGETHER)
+    ]
+    return 1 + torch.stack(found).sum(0).double() / count
+
+
+def _changes(network: Network, values: StackValues, start: Tensor, end: Tensor) -> Tensor:
+    """How often units are switched between neighbouring points from (M, K, ...) to there, (M,)."""
+    share = torch.linspace(0, 1, POINTS, dtype=start.dtype, device=start.device)
+    share = share.view(1, 1, -1, *[1] * (start.dim() - 2))
+    points = torch.lerp(start.unsqueeze(2), end.unsqueeze(2), share)
+    changed: list[Tensor] = []
 
     def watch(layer: Layer, own: Mapping[str, Tensor], h: Tensor) -> None:
         if isinstance(layer, Activation):
-            active = (h > 0).unflatten(2, (count, POINTS))  # (M, H, segments, points)
-            changes.append((active[..., 1:] != active[..., :-1]).any(1))
+            active = (h > 0).view(torch.uint8).unflatten(2, (-1, POINTS))  # (M, H, K, points)
+            changed.append((active[..., 1:] ^ active[..., :-1]).amax(1))
 
     stacked_forward(network, values, points.flatten(1, 2), EVALUATION, watch=watch)
-    changed = torch.stack(changes).any(0)  # (M, segments, points - 1)
-    return 1 + changed.sum((1, 2)).double() / count
+    return reduce(torch.maximum, changed).sum((1, 2))
 
 
 def gradient_norms(network: Network, gradient: StackValues) -> tuple[Tensor, Tensor]:

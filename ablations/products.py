@@ -12,9 +12,10 @@ of an AMD EPYC (Zen 5), microseconds per trial, in stacks of 50 (64 examples) or
     100x512     2                    3               5    16
 
 The narrow results are why OpenBLAS's AVX2 routines leave those to MKL. Its AVX-512 routines for
-small matrices refuse a product by a transposed matrix whose result has over 1,200 numbers
-(`sgemm_small_kernel_permit`, skylakex): in two halves, 32x64 by 64 takes 1.7 instead of 2.9
-microseconds, and 10x128 by 64 1.2 instead of 4.3.
+small matrices refuse a product by a transposed matrix whose result has over 1,200 numbers, and
+any of more than a million multiplications (`sgemm_small_kernel_permit`, skylakex). In two halves,
+32x64 by 64 transposed takes 1.7 instead of 2.9 microseconds, 10x128 by 64 1.2 instead of 4.3;
+128x128 by 64 as it is takes 8.6 instead of 10.7.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ NARROW = 8  # rows or columns of a result up to which MKL beats OpenBLAS's AVX2 
 AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's names of such routines
 FEW = 16**3  # multiplications up to which torch may take another routine for bfloat16 numbers
 SMALL = 1200  # numbers of a result, of OpenBLAS's small routines for a transposed factor
+LIGHT = 100**3  # multiplications, of its small routines for any other
+STRIP = 16  # numbers that its routines advance by
 
 Matrices = npt.NDArray[Any]
 
@@ -75,16 +78,17 @@ def _rounded_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _multiplied(a: Matrices, b: Matrices, out: Matrices) -> None:
-    rows, columns = out.shape[1:]
+    rows, inner, columns = *a.shape[1:], b.shape[2]
     transposed = b.strides[2] > b.strides[1] and a.strides[2] < a.strides[1]
-    if not (transposed and SMALL < rows * columns <= 2 * SMALL and matrix_routines() in AVX512):
+    most = SMALL if transposed else LIGHT // inner
+    if not (most < rows * columns <= 2 * most and matrix_routines() in AVX512):
         np.matmul(a, b, out=out)
-    elif rows > columns:
-        half = rows // 2
+        return
+    half = round(max(rows, columns) / (2 * STRIP)) * STRIP
+    if rows >= columns:
         np.matmul(a[:, :half], b, out=out[:, :half])
         np.matmul(a[:, half:], b, out=out[:, half:])
     else:
-        half = columns // 2
         np.matmul(a, b[:, :, :half], out=out[:, :, :half])
         np.matmul(a, b[:, :, half:], out=out[:, :, half:])
 
