@@ -107,7 +107,7 @@ class Foreign:
             for name, value in kept.items()
         }
         x = x.clone()  # a module may write over what it is given
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=context.mixed):
+        with context.cast(x.device):
             if self.way == "alone":
                 every = range(len(x))
                 each = [_call(self.template, _at(trained, m), _at(state, m), x[m]) for m in every]

@@ -261,10 +261,10 @@ class History:
             inputs = ((x - shift) / scale).unsqueeze(2)  # (M, N, 1)
             outputs = stacked_forward(training.network, training.values, inputs, EVALUATION)[:, 0]
         unit, middle = (t[training.seed_of] for t in (task.target_scale, task.target_shift))
-        fitted = outputs * unit.unsqueeze(1) + middle.unsqueeze(1)
+        fitted, true = (outputs * unit.unsqueeze(1) + middle.unsqueeze(1)).cpu(), truth(x).cpu()
         for m, member in enumerate(self.members):
             if not self.diverged[m]:
-                picture = probe_picture(fitted[m], truth(x))
+                picture = probe_picture(fitted[m], true)
                 outcome.pictures.append({"trial": member.name, "step": steps, **picture})
 
     def _confusion(self, outcome: Outcome, steps: int) -> None:

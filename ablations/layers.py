@@ -12,6 +12,7 @@ convolutions they lie (M, N, C, H, W).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
@@ -52,6 +53,10 @@ class Context:
     dropout: Tensor | None = None  # (M,) rates
     uniform: Callable[[tuple[int, ...]], Tensor] | None = None
     mixed: bool = False
+
+    def cast(self, device: torch.device) -> AbstractContextManager[None]:
+        """What torch's own products and convolutions are to be computed under."""
+        return torch.autocast(device.type, torch.bfloat16) if self.mixed else nullcontext()
 
 
 EVALUATION = Context(training=False)
@@ -217,7 +222,7 @@ class Convolution:
         weights = values["weight"].unbind()
         biases = values["bias"].unbind() if self.bias else [None] * len(weights)
         each = zip(x.unbind(), weights, biases, strict=True)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=context.mixed):
+        with context.cast(x.device):
             y = [F.conv2d(x_m, w, b, self.stride, self.padding).to(x) for x_m, w, b in each]
         return torch.stack(y) if len(y) > 1 else y[0].unsqueeze(0)
 
