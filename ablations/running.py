@@ -58,6 +58,7 @@ LOCK_POLL = 0.5  # seconds between looks at a stack that another process is trai
 LEAST_LIMIT = 300.0  # seconds a stack may take at least before it counts as hanging
 LIMIT_FACTOR = 20  # or this many times what was predicted
 PLAIN_EVERY = 10.0  # seconds between progress lines where there is no terminal
+SILENT = 60.0  # seconds without any after which a line says what is being trained
 
 CONTEXT = {"vectors": "vector instructions", "matrices": "matrix routines"}  # a record's words
 
@@ -377,6 +378,20 @@ class Progress:
                 flush=True,
             )
 
+    def wait(self, names: Sequence[str]) -> None:
+        """No trial is done; after a while say what is being trained."""
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.refresh()  # its clock
+        elif self.plain and names and now - self.last >= SILENT:
+            self.last = now
+            print(
+                f"{self.done:,} of {self.total:,} trials, {now - self.start:.0f} s so far, "
+                f"in training: {', '.join(names)}",
+                file=sys.stderr,
+                flush=True,
+            )
+
     def say(self, line: str) -> None:
         """A line that does not tear the bar."""
         tqdm.write(line, file=sys.stderr)
@@ -422,6 +437,9 @@ class Run:
                     self._submit()  # first, so that no worker waits while records are written
                 for result in results:
                     self._receive(result)
+                if not results:
+                    stacks = [stack for _, stack, _ in self.active.values()]
+                    self.progress.wait([f"{s.study} {s.task.name}/{s.cell_name}" for s in stacks])
         finally:
             self.progress.close()
             for found, stack, handle in self.active.values():

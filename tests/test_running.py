@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -590,6 +591,14 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path, monkeypatch, capsy
     assert len(lines) == 4
     assert lines[-1].startswith("tiny: 8 of 8 trials, ")
     assert lines[-1].endswith(" trials/s, 0 s left")
+
+
+def test_a_long_silence_is_broken_by_what_is_being_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(running, "SILENT", 0.0)
+    monkeypatch.setattr(running, "LOCK_POLL", 0.01)
+    run([small_study(tmp_path)], Settings(tmp_path / "results", workers=1))
+    first, *_ = capsys.readouterr().err.splitlines()  # while its worker imports torch
+    assert re.fullmatch(r"0 of 8 trials, \d+ s so far, in training: tiny spiral/\S+", first)
 
 
 def test_progress_on_a_terminal_is_one_bar(tmp_path, monkeypatch, capsys):

@@ -177,13 +177,22 @@ function lineColour(scale) {
 
 const FAINT = { condition: { test: "picked === '' || datum.label === picked", value: 1 }, value: 0.22 };
 
+/** The range of some numbers with a margin; one of shares ends at 100% unless an interval passes it. */
+function roomy(numbers, unit) {
+  if (!numbers.length) return [0, 1];
+  const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
+  const margin = (most - least) * 0.04 || Math.abs(most) * 0.1 || 1;
+  const end = most + margin;
+  return [least - margin, unit === "%" && most <= 100 ? Math.min(end, 100) : end];
+}
+
 /** Every cell's mean with its interval. */
 function dotChart(rows, response, scale) {
   const y = { field: "name", type: "nominal", sort: null, title: null,
     axis: { labelLimit: 170, domain: false, ticks: false, labelPadding: 8, grid: true } };
   const ends = rows.flatMap(({ value, low, high }) => [value, low ?? value, high ?? value]);
-  const domain = ends.length ? [Math.min(...ends), Math.max(...ends)] : [0, 1];
-  const x = { type: "quantitative", title: response.name, scale: { domain, zero: false, nice: true },
+  const x = { type: "quantitative", title: response.name,
+    scale: { domain: roomy(ends, response.unit), zero: false, nice: false },
     axis: { orient: "top", tickCount: 5, grid: false } };
   const tooltip = [
     { field: "label", title: "cell" }, { field: "said", title: response.name.replace(" (%)", "") },
