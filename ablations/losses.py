@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -106,9 +107,13 @@ def _softmax_error(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor
     error = torch.softmax(outputs, 1)
     if smoothing:
         return error.sub_(one_hot(outputs, targets, smoothing))
-    minus = torch.full((1, 1, 1), -1.0, dtype=error.dtype, device=error.device)
     labels = targets.unsqueeze(1)
-    return error.scatter_add_(1, labels, minus.expand_as(labels))
+    return error.scatter_add_(1, labels, _minus_one(error.dtype, error.device).expand_as(labels))
+
+
+@cache
+def _minus_one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full((1, 1, 1), -1.0, dtype=dtype, device=device)
 
 
 def _quadratic_error(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:

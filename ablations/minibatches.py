@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ablations.regularisation import augment
-from ablations.state import Training, features_first, take, whole_vectors
+from ablations.state import Training, features_first, whole_vectors
 
 
 class Minibatches:
     """The examples of one step after the other, drawn without replacement per epoch."""
 
     def __init__(self, training: Training) -> None:
-        self.training = training
-        self.start = 0  # of the next minibatch in this epoch
-        self.shuffled = training.train_rows[:, :0]  # (M, n) rows in the order of this epoch
+        self.training, self.task = training, training.task.of_trials(training.seed_of)
+        self.left: deque[Tensor] = deque()  # rows of the minibatches of this epoch, (M, n) each
         self.first = _first_of_seeds(training)
         self.all = self._all() if training.minibatch is None else None
         cell = training.cell
@@ -26,11 +26,11 @@ class Minibatches:
 
     def keep(self, training: Training, rows: Tensor) -> None:
         """Go on with some rows of the stack, (K,), which are `training` now."""
-        self.training, self.first = training, _first_of_seeds(training)
+        self.training, self.task = training, training.task.of_trials(training.seed_of)
+        self.first = _first_of_seeds(training)
         if self.all is not None:
             self.all = self._all()
-        else:
-            self.shuffled = self.shuffled[rows]
+        self.left = deque(each[rows] for each in self.left)
 
     def draw(self) -> tuple[Tensor, Tensor, int]:
         """Inputs and targets of the next step, (M, N, ...), and how many examples they are.
@@ -41,27 +41,38 @@ class Minibatches:
         if self.all is not None:
             x, y = self.all
             return self._disturbed(x), y, training.train_rows.shape[1]
-        assert training.minibatch is not None
-        if self.start >= self.shuffled.shape[1]:
+        if not self.left:
             self._shuffle()
-        chosen = self.shuffled[:, self.start : self.start + training.minibatch]
-        self.start += training.minibatch
-        x, y = take(training, _filled(training, chosen))
+        chosen = self.left.popleft()
+        x, y = self._taken(_filled(training, chosen))
         return self._disturbed(x), y, chosen.shape[1]
 
     def _shuffle(self) -> None:
-        rows = self.training.train_rows
+        """A new epoch, cut into minibatches that each lie in one piece."""
+        rows, size = self.training.train_rows, self.training.minibatch
+        assert size is not None
         orders = [
             torch.randperm(rows.shape[1], generator=g, device=g.device)
             for g in self.training.streams["order"]
         ]
-        self.shuffled = rows.gather(1, torch.stack(orders))[self.training.seed_of]
-        self.start = 0
+        shuffled = rows.gather(1, torch.stack(orders))[self.training.seed_of]  # (M, n)
+        whole = shuffled.shape[1] // size * size
+        self.left.extend(shuffled[:, :whole].unflatten(1, (-1, size)).transpose(0, 1).contiguous())
+        if whole < shuffled.shape[1]:
+            self.left.append(shuffled[:, whole:].contiguous())
+
+    def _taken(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Examples of every trial, targets features first.
+
+        Shapes: rows (M, n); results (M, n, ...) and (M, n) or (M, C, n).
+        """
+        x, y = self.task.take(rows)
+        return x, y.transpose(1, 2) if y.dim() == 3 else y
 
     def _all(self) -> tuple[Tensor, Tensor]:
         training = self.training
         rows = _filled(training, training.train_rows)[training.seed_of]
-        x, y = take(training, rows)
+        x, y = self._taken(rows)
         return features_first(training, x), y
 
     def _disturbed(self, x: Tensor) -> Tensor:

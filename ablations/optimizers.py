@@ -9,7 +9,8 @@ float64. `update` changes the flat parameters (M, P) in place. The formulas are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -233,14 +234,23 @@ class FusedAdam:
     runs: list[tuple[slice, dict[str, float]]]
     rates: list[list[float]]  # of every step and run
     count: Tensor  # steps taken
+    held: list[Any] = field(default_factory=list, init=False)  # p, g, and a routine for each run
 
     def step(self, t: int, p: Tensor, g: Tensor) -> None:
         """Update parameters p (M, P) by gradient g (M, P) in step t, counted from 0."""
-        routine: Any = torch._fused_adamw_ if self.name == "adamw" else torch._fused_adam_
+        if not self.held or self.held[0] is not p or self.held[1] is not g:
+            self.held[:] = p, g, [self._routine(p, g, *run) for run in self.runs]
         self.count.fill_(t + 1)
-        for (rows, settings), rate in zip(self.runs, self.rates[t], strict=True):
-            moved = [[x[rows]] for x in (p, g, self.state["mean"], self.state["square"])]
-            routine(*moved, [], [self.count], lr=rate, amsgrad=False, maximize=False, **settings)
+        for routine, rate in zip(self.held[2], self.rates[t], strict=True):
+            routine(lr=rate)
+
+    def _routine(
+        self, p: Tensor, g: Tensor, rows: slice, settings: dict[str, float]
+    ) -> Callable[..., None]:
+        """A step of some rows, at a rate that is still to be given."""
+        moved = [[x[rows]] for x in (p, g, self.state["mean"], self.state["square"])]
+        routine: Any = torch._fused_adamw_ if self.name == "adamw" else torch._fused_adam_
+        return partial(routine, *moved, [], [self.count], amsgrad=False, maximize=False, **settings)
 
 
 def _fused_adam(

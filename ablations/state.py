@@ -62,14 +62,6 @@ class Training:
         return self.blocks if self.layout.one else [self.whole]
 
 
-def take(training: Training, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Examples of every trial, targets features first.
-
-    Shapes: rows (M, n); results (M, n, ...) and (M, n) or (M, C, n).
-    """
-    return training.task.inputs_of(rows, training.seed_of), targets_of(training, rows)
-
-
 def targets_of(training: Training, rows: Tensor) -> Tensor:
     """Targets of the rows (M, n) of the pool, features first: (M, n) or (M, C, n)."""
     y = training.task.targets_of(rows, training.seed_of)

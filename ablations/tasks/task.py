@@ -58,6 +58,11 @@ class Task:
         """Classes, or numbers to predict."""
         return self.classes or self.targets.shape[1]
 
+    def of_trials(self, seed_of: Tensor) -> Task:
+        """The task with the statistics of M trials, (M,) of the S seeds, for its seeds."""
+        names = ("shift", "scale", "target_shift", "target_scale")
+        return replace(self, **{name: getattr(self, name)[seed_of] for name in names})
+
     def take(self, rows: Tensor, seed_of: Tensor | None = None) -> Examples:
         """Examples of M trials.
 
