@@ -26,7 +26,7 @@ from ablations.tasks import Task
 from ablations.training import Trained, train_one
 
 FORMAT = "1"
-SAME = 1e-6  # of a score, between a stack and the plain module
+SAME = 1e-5  # of a score, or of 1 if that is more, between a stack and the plain module
 
 
 class Standardised(nn.Module):
@@ -76,8 +76,13 @@ def export(studies: Sequence[Study], results: Path, device: str, trial: str, fil
         )
     save(stack, trained, task, file)
     score = score_of(load(file), task, part)
-    if abs(score - trained.row[column]) > SAME:
-        raise RecordError(f"{file}: scores {score!r} when loaded, not {trained.row[column]!r}")
+    expected = float(trained.row[column])
+    if abs(score - expected) > SAME * max(1.0, abs(expected)):
+        file.unlink()
+        raise RecordError(
+            f"{file}: the saved network had {column} {score!r} when loaded, not {expected!r}, and "
+            "was removed; its data may be too coarse for 32-bit numbers"
+        )
     return f"{file}: {column} {score:.6g}, as in trials.csv; load it with ablations.exporting.load"
 
 
@@ -92,6 +97,11 @@ def _find(
             for member, row in zip(stack.members, rows, strict=False):
                 if row["trial"] == trial and row["status"] == "finished":
                     return stack, member, row
+                if row["trial"] == trial:
+                    raise DesignError(
+                        f"{trial}: its status is {row['status']!r}, so there is no network to "
+                        "save; choose a trial that finished"
+                    )
                 names.append(row["trial"])
     if not names:
         raise DesignError(f"{results} holds no trials of this study; run it first")
@@ -100,7 +110,8 @@ def _find(
 
 def save(stack: Stack, trained: Trained, task: Task, file: Path) -> None:
     """Write a trained network with all that is needed to build it again."""
-    from safetensors.torch import save_file  # noqa: PLC0415, only this command needs it
+    from safetensors import SafetensorError  # noqa: PLC0415, only this command needs it
+    from safetensors.torch import save_file  # noqa: PLC0415
 
     tensors = {f"network.{name}": value.cpu() for name, value in trained.state.items()}
     tensors |= {"shift": trained.shift.cpu(), "scale": trained.scale.cpu()}
@@ -120,7 +131,7 @@ def save(stack: Stack, trained: Trained, task: Task, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: value.contiguous() for name, value in tensors.items()}, file, about)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise RecordError(f"{file}: cannot be written ({error}); choose another place") from error
 
 

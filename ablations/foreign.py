@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,7 @@ from ablations.streams import Streams
 Way = Literal["vmap", "alone"]
 TRIED = 3  # examples on which vmap is tried
 CLOSE = 1e-4  # relative: how far a vmapped float32 step may be from the module's own
+OTHERS: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,11 +145,32 @@ def _put(into: Tensor, gradient: Tensor | None) -> None:
 
 def _call(module: nn.Module, trained: Values, kept: Values, x: Tensor) -> Tensor:
     values = {**trained, **kept}
-    y: Tensor = functional_call(module, values, (x,))
+    values |= {other: values[name] for other, name in _others(module).items()}
+    y: Tensor = functional_call(module, values, (x,), tie_weights=False)
     for name, value in kept.items():
         if values[name] is not value:  # it was replaced, not changed in place
             value.copy_(values[name])
     return y
+
+
+def _others(module: nn.Module) -> dict[str, str]:
+    """Where tensors are held besides their first place: that name to the first.
+
+    A part that stands twice in a module holds its tensors once: `functional_call`, left to find
+    shared tensors by itself, would put them there twice and take back the wrong ones.
+    """
+    if module not in OTHERS:
+        first: dict[int, str] = {}
+        OTHERS[module] = {}
+        for prefix, part in module.named_modules():
+            own = [
+                *part.named_parameters(prefix, recurse=False, remove_duplicate=False),
+                *part.named_buffers(prefix, recurse=False, remove_duplicate=False),
+            ]
+            for name, tensor in own:
+                if first.setdefault(id(tensor), name) != name:
+                    OTHERS[module][name] = first[id(tensor)]
+    return OTHERS[module]
 
 
 @contextmanager

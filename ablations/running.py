@@ -378,16 +378,20 @@ class Progress:
                 flush=True,
             )
 
-    def wait(self, names: Sequence[str]) -> None:
-        """No trial is done; after a while say what is being trained."""
+    def wait(self, names: Sequence[str], elsewhere: int) -> None:
+        """No trial is done; after a while say what is being trained, here or elsewhere."""
         now = time.monotonic()
         if self.bar is not None:
             self.bar.refresh()  # its clock
-        elif self.plain and names and now - self.last >= SILENT:
+        elif self.plain and (names or elsewhere) and now - self.last >= SILENT:
             self.last = now
+            told = [f"in training: {', '.join(names)}"] if names else []
+            if elsewhere:
+                stacks = "1 stack" if elsewhere == 1 else f"{elsewhere:,} stacks"
+                told.append(f"waiting for {stacks} that another process is training")
             print(
                 f"{self.done:,} of {self.total:,} trials, {now - self.start:.0f} s so far, "
-                f"in training: {', '.join(names)}",
+                f"{'; '.join(told)}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -439,7 +443,8 @@ class Run:
                     self._receive(result)
                 if not results:
                     stacks = [stack for _, stack, _ in self.active.values()]
-                    self.progress.wait([f"{s.study} {s.task.name}/{s.cell_name}" for s in stacks])
+                    names = [f"{s.study} {s.task.name}/{s.cell_name}" for s in stacks]
+                    self.progress.wait(names, len(self.elsewhere))
         finally:
             self.progress.close()
             for found, stack, handle in self.active.values():

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 FLAGS = {  # METHODS.md T12, T6 and T7
-    "noisy": "the middle half of the samples spans more than 10% of their median",
+    "noisy": "the middle half of the samples spans 10% to 25% of their median",
     "unusable": "the middle half of the samples spans more than 25% of their median",
     "drift": "samples rise or fall in the course of a process (Spearman, p < .01), by over 2%",
     "bimodal": "samples fall into two groups that lie at least 5% apart",

@@ -164,7 +164,7 @@ def _difference(judgement: Judgement, estimate: Estimate) -> str:
         return (
             f"{name} is the same with {first} and with {second}{at}, on every one of {own.n} seeds"
         )
-    shown = own if own.value >= 0 else _swapped(scaled(own, -1.0))
+    shown = own if own.value >= 0 else scaled(own, -1.0)
     word = size_word(judgement.response, own.value >= 0)
     told, digits = _amount(shown, scale)
     if is_zero(shown.value, digits):  # higher and lower would be of nothing
@@ -174,7 +174,7 @@ def _difference(judgement: Judgement, estimate: Estimate) -> str:
     ratio = f", a factor of {_factor(shown.value)}" if scale.difference == "powers of ten" else ""
     return (
         f"{name} is {told} {word} with {first} than with {second}{at}{ratio} "
-        f"({evidence(shown, digits, signed=True)})"
+        f"({evidence(shown, digits, signed=False)})"
     )
 
 
@@ -182,26 +182,22 @@ def _slope(judgement: Judgement, estimate: Estimate) -> str:
     """`squared bias falls by 0.03 from level to level of width 4, 8 and 32 (...)`."""
     scale = scale_of(judgement.response)
     own = turned(judgement, estimate, scale)
-    shown = own if own.value >= 0 else _swapped(scaled(own, -1.0))
+    shown = own if own.value >= 0 else scaled(own, -1.0)
     told, digits = _amount(shown, scale)
     verb = verb_of(judgement.response, own.value >= 0)
-    if is_zero(shown.value, digits):
+    nothing = is_zero(shown.value, digits)
+    if nothing:
         shown, verb = own, "changes"
     return (
         f"{said_name(judgement.response)} {verb} by {told} from level to level of "
-        f"{judgement.about.removeprefix('slope over ')} ({evidence(shown, digits, signed=True)})"
+        f"{judgement.about.removeprefix('slope over ')} "
+        f"({evidence(shown, digits, signed=nothing)})"
     )
 
 
 def turned(judgement: Judgement, estimate: Estimate, scale: Scale) -> Estimate:
     """The estimate in display units, as better minus worse or as the slope, not as an advantage."""
-    own = scaled(estimate, judgement.sign * scale.factor)
-    return own if judgement.sign > 0 else _swapped(own)
-
-
-def _swapped(estimate: Estimate) -> Estimate:
-    """An estimate whose sign was turned, with its bounds in order again."""
-    return Estimate(estimate.value, estimate.high, estimate.low, estimate.n, estimate.interval)
+    return scaled(estimate, judgement.sign * scale.factor)
 
 
 def _amount(shown: Estimate, scale: Scale) -> tuple[str, int]:

@@ -135,17 +135,27 @@ def _depends(part: Factorial, *, place: str = "") -> str:
     term = records(pairs)[0]
     first, second = factors_of(part.view, str(term["term"]))
     words = _swing(part, first, second)
-    whole = set(part.dependencies["factor"]) if len(part.dependencies) else set()
-    strong = listed(sorted(whole & {first, second}))
-    caution = (
-        f" The main effect of {strong} should not be read alone: its interaction is as large."
-        if strong
-        else ""
-    )
     return (
         f"{place}, the effect of {first} depends on {second} "
         f"({100 * term['share']:.1f}% of the variance, Holm-adjusted p {p_text(term)}): {words}."
-        f"{caution}"
+        f"{_not_alone(part)}"
+    )
+
+
+def _not_alone(part: Factorial) -> str:
+    """Which main effects are no larger than an interaction of their factor."""
+    found = records(part.dependencies)
+    if not found:
+        return ""
+    if len(found) == 1:
+        return (
+            f" The main effect of {found[0]['factor']} should not be read alone: its interaction "
+            f"with {found[0]['on']} is as large."
+        )
+    factors = listed([str(row["factor"]) for row in found])
+    return (
+        f" The main effects of {factors} should not be read alone: each has an interaction as "
+        "large."
     )
 
 
@@ -241,12 +251,17 @@ def _dependency_finding(study: str, parts: Sequence[Factorial]) -> list[Finding]
 
 
 def _main_effect_finding(study: str, part: Factorial) -> list[Finding]:
-    contrasts = [contrast_of(row, part.view.matters) for row in records(part.effects)]
-    resolved = [c for c in contrasts if c.resolved]
+    """The strongest that is resolved, of factors without an interaction as large."""
+    dependent = {row["factor"] for row in records(part.dependencies)}
+    contrasts = [
+        (contrast_of(row, part.view.matters), str(row["factor"]))
+        for row in records(part.effects)
+        if row["factor"] not in dependent
+    ]
+    resolved = [pair for pair in contrasts if pair[0].resolved]
     if not resolved:
         return []
-    strongest = max(resolved, key=lambda c: c.strength)
-    factor = str(records(part.effects[part.effects["label"] == strongest.label])[0]["factor"])
+    strongest, factor = max(resolved, key=lambda pair: pair[0].strength)
     base = base_levels(part.view.results)[factor]
     sentence = contrast_sentence(
         strongest,

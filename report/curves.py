@@ -42,13 +42,16 @@ def rate_sensitivity(results: StudyResults, task: str) -> pd.DataFrame:
 def learning_curves(results: StudyResults, task: str, column: str) -> pd.DataFrame:
     """The mean of one column of the curves over seeds, at every evaluation, with a 95% t interval.
 
-    `label`, `step`, `epoch`, `value`, `low`, `high`, `n`. The curve of a diverged trial ends, so a
-    falling `n` says that the mean is over those that are left.
+    `label`, `step`, `epoch`, `value`, `low`, `high`, `n`, `held`. The curve of a diverged trial
+    ends, so a falling `n` says that the mean is over those that are left. A trial that stopped
+    early keeps its last value while others of its cell go on, which `held` says: a mean over those
+    that go on would be one over the seeds that were slow to learn.
     """
     rows = _curve_rows(results, task, column)
     keys, group = _groups(rows["cell"], rows["step"])
     matrix = _spread(group, rows["seed"], rows["value"].to_numpy(float), len(keys))
-    value, low, high, n = estimates.t_interval(matrix)
+    kept = _kept(results, task, keys["cell"], matrix, np.unique(rows["seed"]))
+    value, low, high, n = estimates.t_interval(np.where(np.isnan(matrix), kept, matrix))
     epochs = _spread(group, rows["seed"], rows["epoch"].to_numpy(float), len(keys))
     return _beside(named_cells(results, task)[["label"]], keys).assign(
         step=keys["step"].to_numpy(int),
@@ -57,7 +60,28 @@ def learning_curves(results: StudyResults, task: str, column: str) -> pd.DataFra
         low=low,
         high=high,
         n=n,
+        held=np.any(np.isnan(matrix) & np.isfinite(kept), axis=1).tolist(),
     )
+
+
+def _kept(
+    results: StudyResults,
+    task: str,
+    cells: "pd.Series[Any]",
+    matrix: Floats,
+    seeds: NDArray[np.int64],
+) -> Floats:
+    """The last value so far of every trial that finished, NaN for the others.
+
+    Shapes: cells (R,) and matrix (R, S), rows by cell and step; seeds (S,) ascending.
+    """
+    trials = trials_at(results, task, "final")
+    trials = trials[(trials["status"] == "finished") & trials["seed"].isin(seeds)]
+    finished = np.zeros((int(cells.max() if len(cells) else -1) + 1, len(seeds)), bool)
+    known = trials["cell"] < len(finished)
+    finished[trials["cell"][known], np.searchsorted(seeds, trials["seed"][known])] = True
+    last = pd.DataFrame(matrix).groupby(cells.to_numpy()).ffill().to_numpy(float)
+    return np.where(finished[cells], last, np.nan)
 
 
 def steps_to_target(results: StudyResults, task: str, target: float) -> pd.DataFrame:

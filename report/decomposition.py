@@ -34,7 +34,8 @@ def with_decomposition(
         factors: of the study, whose levels make a cell.
     """
     columns = {name: np.full(len(trials), np.nan) for name in ("bias", "variance")}
-    probes = pictures[pictures["kind"] == "probe"]
+    known = pictures["trial"].isin(trials["trial"])  # a deleted or cut trials.csv has fewer
+    probes = pictures[(pictures["kind"] == "probe") & known]
     if not probes.empty:
         decoded = [decode(*row) for row in zip(probes["values"], probes["range"], strict=True)]
         place = dict(zip(trials["trial"], range(len(trials)), strict=True))

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 
 from report.numbers import Scale, counted, decimals, listed, margin, number
 from report.prose import Contrast, constant_clause, difference_phrase, short_difference
-from report.rankings import Ranking, divergence_clause, none_of, nothing_leads, rest_clause
+from report.rankings import (
+    Ranking,
+    better_clause,
+    divergence_clause,
+    none_of,
+    nothing_leads,
+    rest_clause,
+)
 
 
 def headline(rankings: Sequence[Ranking], *, noun: str) -> tuple[str, ...]:
@@ -61,13 +68,20 @@ def _other_leads(ranking: Ranking, contrast: Contrast, noun: str, *, shared: boo
             f"{best} has the best mean ({level}) and {verb} {scale.name} against "
             f"{baseline} by {amount}{_runner_up_clause(ranking)}"
         )
+    beaten = better_clause(ranking)
+    told = f"; {beaten}" if beaten else ""
     if contrast.estimate.is_constant:
         clause = constant_clause(contrast.estimate, scale, baseline)
-        return f"{best} has {_best(ranking)} and {clause}{_worse_clause(ranking)}"
+        return f"{best} has {_best(ranking)} and {clause}{told}{_worse_clause(ranking)}"
     if not contrast.is_tested:
         return (
             f"{best} has {_best(ranking)}, but its difference from {baseline} cannot be tested: "
-            f"{amount}"
+            f"{amount}{told}"
+        )
+    if beaten:
+        return (
+            f"{beaten} in {scale.name}; {best} has the best mean ({level}), but its difference of "
+            f"{amount} is not resolved{_worse_clause(ranking)}"
         )
     return (
         f"{_nothing(ranking, noun)} is shown to beat {baseline} in {scale.name}; {best} has the "
@@ -92,8 +106,7 @@ def _nothing(ranking: Ranking, noun: str) -> str:
 
 def _worse_clause(ranking: Ranking) -> str:
     """How many alternatives are shown to be worse than the baseline, by name if one or two are."""
-    better = 1 if ranking.scale.higher_is_better else -1
-    worse = [c.label for c in ranking.resolved if c.estimate.value * better < 0]
+    worse = ranking.worse
     if not worse:
         return ""
     if len(worse) <= 2:

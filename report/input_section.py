@@ -7,6 +7,7 @@ import pandas as pd
 from report.document import Answer, Section, Table
 from report.estimates import Estimate
 from report.frames import records
+from report.numbers import listed
 from report.throughput import (
     INPUT,
     WAY,
@@ -16,8 +17,10 @@ from report.throughput import (
 )
 from report.time_words import device_name, evidence_of, ratio_texts, time_texts
 
+Flags = Mapping[tuple[str, str, str], list[str]]
 
-def ways_section(speeds: pd.DataFrame) -> Section | None:
+
+def ways_section(speeds: pd.DataFrame, flags: Flags) -> Section | None:
     """Threads, autocast, compilation and graphs against eager float32."""
     rows = speeds[speeds["kind"] == WAY]
     if rows.empty:
@@ -26,34 +29,44 @@ def ways_section(speeds: pd.DataFrame) -> Section | None:
         anchor="throughput-ways",
         title="Other ways to run the same",
         question="Do more threads, bfloat16, compilation or graphs pay?",
-        blocks=(Answer(sentences=tuple(sentence(row) for row in records(rows))), _table(rows)),
+        blocks=(
+            Answer(sentences=tuple(sentence(row, flags) for row in records(rows))),
+            _table(rows, flags),
+        ),
     )
 
 
-def input_section(speeds: pd.DataFrame, timings: pd.DataFrame) -> Section | None:
+def input_section(speeds: pd.DataFrame, timings: pd.DataFrame, flags: Flags) -> Section | None:
     """The minibatches of an epoch from tensors or a DataLoader, and the whole epoch."""
     rows = speeds[speeds["kind"] == INPUT]
     if rows.empty:
         return None
     others = rows[~rows["is_baseline"]]
-    sentences = [sentence(row, against="tensors on the device") for row in records(others)]
+    sentences = [sentence(row, flags, "tensors on the device") for row in records(others)]
     sentences += _shares(timings)
     return Section(
         anchor="throughput-input",
         title="Input pipeline and epoch",
         question="How much of an epoch are its data?",
-        blocks=(Answer(sentences=tuple(sentences)), _table(rows, base="tensors")),
+        blocks=(Answer(sentences=tuple(sentences)), _table(rows, flags, base="tensors")),
     )
 
 
-def sentence(row: Mapping[str, object], against: str = "the baseline") -> str:
-    """One way with its word, ratio, interval and n."""
-    ratio = _ratio(row)
+def sentence(row: Mapping[str, object], flags: Flags, against: str = "the baseline") -> str:
+    """One way with its word, ratio, interval and n, and why its time may be doubted."""
+    ratio, doubts = _ratio(row), raised(row, flags)
+    flagged = f"; flagged {listed(doubts)}" if doubts else ""
     return (
         f"For {row['mode']} of {row['task']} on {device_name(row['device'])}, {row['label']}: "
         f"{row['word']}, {ratio_texts(ratio)[0]} times the time of {against} "
-        f"({evidence_of(ratio)})."
+        f"({evidence_of(ratio)}){flagged}."
     )
+
+
+def raised(row: Mapping[str, object], flags: Flags) -> list[str]:
+    """The flags of a row's workload, in words."""
+    key = str(row["device"]), str(row["mode"]), str(row["workload"])
+    return [flag.replace("_", " ") for flag in flags.get(key, [])]
 
 
 def _ratio(row: Mapping[str, object]) -> Estimate:
@@ -84,10 +97,10 @@ def _shares(timings: pd.DataFrame) -> list[str]:
     return found
 
 
-def _table(rows: pd.DataFrame, base: str = "") -> Table:
+def _table(rows: pd.DataFrame, flags: Flags, base: str = "") -> Table:
     header = (
         *("device", "mode", "task", "way", "median", "95% interval"),
-        *("relative", "95% interval ", "word", "pairs"),
+        *("relative", "95% interval ", "word", "pairs", "flags"),
     )
     lines = []
     for row in records(rows):
@@ -96,7 +109,8 @@ def _table(rows: pd.DataFrame, base: str = "") -> Table:
         way = base if row["is_baseline"] else str(row["label"])
         place = (device_name(row["device"]), str(row["mode"]), str(row["task"]), way)
         pairs = "" if row["is_baseline"] else str(int(row["pairs"]))
-        lines.append((*place, median, interval, *ratio, str(row["word"]), pairs))
+        doubts = ", ".join(raised(row, flags))
+        lines.append((*place, median, interval, *ratio, str(row["word"]), pairs, doubts))
     return Table(
         caption="One call of each way" if not base else "One pass over the training data",
         header=header,

@@ -82,12 +82,12 @@ def _name_ends(
     """
     low, high = ax.get_ylim()
     gap = (high - low) * 10.5 / max(_height(ax), 1.0)
-    labels = sorted(ends, key=lambda label: ends[label][1])
-    places = spread([ends[label][1] for label in labels], gap=gap, low=low, high=high)
+    seen = {label: min(max(value, low), high) for label, (_, value) in ends.items()}
+    labels = sorted(ends, key=lambda label: seen[label])
+    places = spread([seen[label] for label in labels], gap=gap, low=low, high=high)
     right = x or 1.0  # where there is only the evaluation before the first step
     for label, place in zip(labels, places, strict=True):
-        step, value = ends[label]
-        ends_at = min(max(value, low), high)
+        step, ends_at = ends[label][0], seen[label]
         if step < x:
             ax.plot([step, right], [ends_at] * 2, ":", color=colours[label], linewidth=0.9)
             ax.plot(step, ends_at, "o", color=colours[label], ms=3.5)

@@ -107,7 +107,8 @@ def _arrival(row: dict[str, Any]) -> str:
     text = _count(row["value"])
     if not np.isnan(row["low"]):
         text += f" ({_count(row['low'])} to {_count(row['high'])})"
-    return text if row["reached"] == 1 else f"{text}, {100 * row['reached']:.0f}% reached it"
+    told = row["n"] > 0 and row["reached"] < 1  # of no trial there is no share
+    return f"{text}, {100 * row['reached']:.0f}% reached it" if told else text
 
 
 def _count(steps: float) -> str:

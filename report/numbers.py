@@ -68,8 +68,8 @@ MEASURES = {  # name, kind, most decimals, and whether more of it is better
     "penalised_loss": ("training loss with penalty", "number", 4, False),
     "curve_area": ("mean loss along the learning curve", "number", 4, False),
     "curve_noise": ("unevenness of the learning curve", "number", 4, False),
-    "first_gradient": ("log10 gradient of the first layer", "power", 3, True),
-    "last_gradient": ("log10 gradient of the last layer", "power", 3, True),
+    "first_gradient": ("log10 gradient of the first layer at the start", "power", 3, True),
+    "last_gradient": ("log10 gradient of the last layer at the start", "power", 3, True),
     "weight_norm": ("norm of the weights", "number", 3, False),
     "linear_regions": ("number of linear regions along a line", "number", 2, True),
     "parameter_error": ("largest error of a coefficient", "number", 5, False),
@@ -181,6 +181,8 @@ def margin(estimate: Estimate) -> float:
 
 
 def scaled(estimate: Estimate, factor: float) -> Estimate:
-    """The same estimate in another unit."""
+    """The same estimate in another unit; a negative factor turns it around."""
     value, low, high = (factor * x for x in (estimate.value, estimate.low, estimate.high))
+    if factor < 0:
+        low, high = high, low
     return Estimate(value, low, high, estimate.n, estimate.interval)

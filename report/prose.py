@@ -8,7 +8,17 @@ import math
 from dataclasses import dataclass
 
 from report.estimates import Estimate
-from report.numbers import Scale, bounds, counted, decimals, digits_of, margin, number, p_value
+from report.numbers import (
+    Scale,
+    bounds,
+    counted,
+    decimals,
+    digits_of,
+    margin,
+    number,
+    p_value,
+    scaled,
+)
 from report.resampling import sign_flip_floor
 
 ALPHA = 0.05
@@ -65,20 +75,27 @@ def difference_phrase(estimate: Estimate, scale: Scale, *, signed: bool = True) 
     """`+4.2 percentage points (98.75% t interval +1.2 to +7.2, n = 10 seeds)`."""
     if estimate.n == 0:
         return "no seed has a response of both"
-    digits = digits_of(estimate, scale)
-    return f"{_amount(estimate, scale, signed=signed)} ({evidence(estimate, digits, signed=True)})"
+    estimate, digits = _told(estimate, signed=signed), digits_of(estimate, scale)
+    return (
+        f"{_amount(estimate, scale, signed=signed)} ({evidence(estimate, digits, signed=signed)})"
+    )
 
 
 def short_difference(estimate: Estimate, scale: Scale, *, signed: bool = True) -> str:
     """`+4.2 percentage points (+1.2 to +7.2)`, for where method and n are said once for several."""
+    estimate = _told(estimate, signed=signed)
     same = "the same on every seed" if estimate.is_constant else ""
-    interval = same or bounds(estimate, digits_of(estimate, scale), signed=True)
+    interval = same or bounds(estimate, digits_of(estimate, scale), signed=signed)
     return f"{_amount(estimate, scale, signed=signed)} ({interval})"
 
 
+def _told(estimate: Estimate, *, signed: bool) -> Estimate:
+    """What is printed: after a verb that says the direction, the amount by which it goes there."""
+    return estimate if signed or estimate.value >= 0 else scaled(estimate, -1)
+
+
 def _amount(estimate: Estimate, scale: Scale, *, signed: bool = True) -> str:
-    value = estimate.value if signed else abs(estimate.value)
-    text = number(value, digits_of(estimate, scale), signed=signed)
+    text = number(estimate.value, digits_of(estimate, scale), signed=signed)
     return f"{text} {scale.difference}".strip()
 
 

@@ -18,6 +18,8 @@ from report.prose import (
     within_margin,
 )
 
+MOST_NAMED = 4  # alternatives in one clause
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
@@ -50,6 +52,22 @@ class Ranking:
         return tuple(c for c in self.contrasts if c.resolved)
 
     @property
+    def better(self) -> tuple[str, ...]:
+        """Labels of those that are shown to beat the baseline, the best first."""
+        return self._towards(1)
+
+    @property
+    def worse(self) -> tuple[str, ...]:
+        """Labels of those that are shown to be worse, the worst first."""
+        return self._towards(-1)
+
+    def _towards(self, sign: int) -> tuple[str, ...]:
+        sign = sign if self.scale.higher_is_better else -sign
+        gains = {c.label: c.estimate.value * sign for c in self.resolved}
+        found = [label for label, gain in gains.items() if gain > 0]
+        return tuple(sorted(found, key=lambda label: -gains[label]))
+
+    @property
     def strength(self) -> float:
         """Of its strongest contrast that is resolved."""
         return max((c.strength for c in self.resolved), default=0.0)
@@ -71,26 +89,37 @@ def _standing(ranking: Ranking) -> str:
     scale, contrast = ranking.scale, ranking.contrast(ranking.best)
     if contrast is None:
         return f"; it is the baseline{_rivals_clause(ranking)}"
+    beaten = better_clause(ranking)
+    beaten = f"; {beaten}" if beaten else ""
     if contrast.estimate.is_constant:
         clause = constant_clause(contrast.estimate, scale, ranking.baseline)
-        return f"; it {clause}{_lead_clause(ranking)}"
+        return f"; it {clause}{_lead_clause(ranking)}{beaten}"
     amount = difference_phrase(contrast.estimate, scale, signed=not contrast.resolved)
     if contrast.resolved:
         side = "above" if contrast.estimate.value > 0 else "below"
         return f", {side} {ranking.baseline} by {amount}{_lead_clause(ranking)}"
     if not contrast.is_tested:
-        return f"; its difference from {ranking.baseline} cannot be tested: {amount}"
+        return f"; its difference from {ranking.baseline} cannot be tested: {amount}{beaten}"
     if contrast.is_equal:
         within = within_margin(contrast, scale)
-        return (
-            f", practically equal to {ranking.baseline}: {amount}, {within}{_lead_clause(ranking)}"
-        )
+        told = f"practically equal to {ranking.baseline}: {amount}, {within}"
+        return f", {told}{_lead_clause(ranking)}{beaten}"
     verdict = (
         "which this study is too small to tell from"
         if contrast.underpowered
         else "not distinguishable from"
     )
-    return f", {verdict} {ranking.baseline}: {amount}{_lead_clause(ranking)}"
+    return f", {verdict} {ranking.baseline}: {amount}{_lead_clause(ranking)}{beaten}"
+
+
+def better_clause(ranking: Ranking) -> str:
+    """`tanh is shown to beat relu`, `5 of 18 are shown to beat relu`; empty where nothing is."""
+    better = ranking.better
+    if not better:
+        return ""
+    few = len(better) <= MOST_NAMED
+    who = listed(better) if few else f"{len(better)} of {len(ranking.tested)}"
+    return f"{who} {'is' if len(better) == 1 else 'are'} shown to beat {ranking.baseline}"
 
 
 def nothing_leads(ranking: Ranking) -> str:

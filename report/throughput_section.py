@@ -15,7 +15,7 @@ from report.drawing import draw
 from report.estimates import Estimate
 from report.forests import plot_speeds
 from report.frames import records
-from report.input_section import input_section, ways_section
+from report.input_section import input_section, raised, ways_section
 from report.numbers import counted, listed
 from report.scaling_section import scaling_section
 from report.speedup_section import speedup_section
@@ -75,8 +75,8 @@ def throughput_section(results: Results) -> tuple[Section | None, list[Finding]]
             results.timings, speeds, results.timing_notes, withins, alike=alike, is_quiet=quiet
         ),
         scaling_section(results.timings, withins, alike),
-        ways_section(speeds),
-        input_section(speeds, results.timings),
+        ways_section(speeds, flags),
+        input_section(speeds, results.timings, flags),
         bargain_section(results.studies, speeds, results.timings, twins),
         speedup,
         Section(
@@ -222,7 +222,6 @@ def price_table(
     for row in records(group):
         median, interval = time_texts(row["seconds"], row["seconds_low"], row["seconds_high"])
         ratio = ("1", "") if row["is_baseline"] else ratio_texts(ratio_of(row))
-        raised = flags.get((str(row["device"]), str(row["mode"]), str(row["workload"])), [])
         rows.append(
             (
                 str(row["label"]) if not row["is_baseline"] else f"{row['workload']} (baseline)",
@@ -230,7 +229,7 @@ def price_table(
                 *(median, interval, *ratio),
                 str(row["word"]),
                 str(int(row["n"])),
-                ", ".join(flag.replace("_", " ") for flag in raised),
+                ", ".join(raised(row, flags)),
             )
         )
     strong = frozenset(i for i, row in enumerate(records(group)) if row["is_baseline"])
@@ -256,7 +255,8 @@ def _findings(levels: pd.DataFrame, names: Mapping[Key, str]) -> list[Finding]:
         text = (
             f"On {row['task']}, {row['label']} is {row['word']} than the baseline: a {row['mode']} "
             f"on {device_name(device)} takes {ratio_texts(ratio_of(row))[0]} times as long "
-            f"({evidence_of(ratio_of(row))}), the largest difference in time that is resolved."
+            f"({evidence_of(ratio_of(row))}), the largest resolved difference between a level of "
+            "the studies and the baseline of its task."
         )
         figure = names[str(device), str(row["mode"])]
         found.append(Finding(topic=ANCHOR, lines=(text,), figure=figure, is_answer=True))

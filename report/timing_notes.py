@@ -9,7 +9,7 @@ from report.escaping import visible
 from report.numbers import counted, listed
 from report.time_words import device_name
 
-MOST_NAMED = 1  # workload of a flag; of more, the tables of times say which
+MOST_NAMED = 5  # workloads of a flag; of more, the tables of times say which
 BUSY = "busy"
 Notes = Mapping[str, Any]
 

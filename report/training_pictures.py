@@ -56,6 +56,7 @@ def learning_curves(
         caption=(
             f"{told} Ink: {view.baseline}, the baseline. "
             "The vertical axis is fitted to where the curves end."
+            + (" Trials that stopped early keep their last value." if frame["held"].any() else "")
             + (f" Grey: {counted(grey, 'cell')} more, for context." if grey else "")
             + view.brief_words
             + view.partial_words

@@ -36,7 +36,13 @@ RESPONSES = {  # name in sentences, factor from the CSV, unit, more, less
     "curve_area": ("the mean loss along the learning curve", 1, "", "higher", "lower"),
     "curve_noise": ("the unevenness of the learning curve", 1, "", "larger", "smaller"),
     "gap": ("the gap between training and test", 1, "", "larger", "smaller"),
-    "first_gradient": ("the gradient of the first layer", 1, " powers of ten", "larger", "smaller"),
+    "first_gradient": (
+        "the gradient of the first layer at the start",
+        1,
+        " powers of ten",
+        "larger",
+        "smaller",
+    ),
     "sparsity": ("the share of weights near zero", 100, " percentage points", "larger", "smaller"),
     "bias": ("the squared bias", 1, "", "larger", "smaller"),
     "variance": ("the variance between seeds", 1, "", "larger", "smaller"),
@@ -77,7 +83,7 @@ def test_a_difference_is_better_minus_worse_by_scipy(response, turned):
     said = numbers_of(judgement)
     told = re.fullmatch(
         rf"On spiral, {name} is ([\d.]+){unit} {word} with relu than with identity"
-        r"(?:, a factor of ([\d.,]+))? \(95% t interval \+([\d.]+) to \+([\d.]+), "
+        r"(?:, a factor of ([\d.,]+))? \(95% t interval ([\d.]+) to ([\d.]+), "
         r"n = 6 seeds\); claimed: .*",
         said,
     )
@@ -108,7 +114,7 @@ def test_a_trend_is_the_slope_of_each_seed_by_numpy(response, direction):
     said = numbers_of(judgement)
     told = re.search(
         rf" {falls} by ([\d.]+) from level to level of width 4, 8, 32 "
-        r"\(95% t interval \+([\d.]+) to \+([\d.]+), n = 6 seeds\); claimed: it (\w+)\.$",
+        r"\(95% t interval ([\d.]+) to ([\d.]+), n = 6 seeds\); claimed: it (\w+)\.$",
         said,
     )
     assert told, said

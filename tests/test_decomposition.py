@@ -72,3 +72,5 @@ def test_columns_are_those_of_the_cell_and_empty_elsewhere(rng):
         assert found["bias"][cell].mean() == pytest.approx(bias, rel=1e-2, abs=1e-3)
     assert np.isnan(found["bias"][8])
     assert with_decomposition(trials, pictures.iloc[:0], ["depth"])["bias"].isna().all()
+    fewer = with_decomposition(trials.iloc[4:], pictures, ["depth"])  # a trials.csv that was cut
+    np.testing.assert_array_equal(fewer["bias"], found["bias"].iloc[4:])

@@ -740,19 +740,34 @@ def test_rate_sensitivity_is_the_mean_over_finished_tuning_trials():
 
 def test_learning_curves_average_seeds_and_say_how_many_are_left():
     curves = {
-        (("relu",), 100): [(0, 0.2), (10, 0.6)],
-        (("relu",), 101): [(0, 0.4)],
+        (("relu",), 100): [(0, 0.4)],
+        (("relu",), 101): [(0, 0.2), (10, 0.6)],
         (("tanh",), 100): [(0, 0.1)],
     }
-    table = learning_curves(
-        study(np.full((3, 2), 0.5), ONE, curves=curves), "spiral", "val_accuracy"
-    )
+    results = study(np.full((3, 2), 0.5), ONE, curves=curves, statuses={0: "diverged"})
+    table = learning_curves(results, "spiral", "val_accuracy")
     assert table["label"].tolist() == ["relu", "relu", "tanh"]
     assert table["step"].tolist() == [0, 10, 0]
     assert table["epoch"].tolist() == [0, 1, 0]
     np.testing.assert_allclose(table["value"], [0.3, 0.6, 0.1])
     assert table["n"].tolist() == [2, 1, 1]
+    assert table["held"].tolist() == [False, False, False]
     assert table["high"][0] == pytest.approx(0.3 + stats.t.ppf(0.975, 1) * 0.1)
+
+
+def test_a_trial_that_stopped_early_keeps_its_last_value_in_learning_curves():
+    """Else the mean would jump to that of the seeds that were slow to learn."""
+    curves = {
+        (("relu",), 100): [(0, 0.1), (10, 0.4)],
+        (("relu",), 101): [(0, 0.2), (10, 0.6), (20, 0.8), (30, 1.0)],
+        (("tanh",), 100): [(0, 0.1), (10, 0.3)],
+    }
+    results = study(np.full((3, 2), 0.5), ONE, curves=curves)
+    table = learning_curves(results, "spiral", "val_accuracy")
+    assert table["step"].tolist() == [0, 10, 20, 30, 0, 10]
+    np.testing.assert_allclose(table["value"], [0.15, 0.5, 0.6, 0.7, 0.1, 0.3])
+    assert table["n"].tolist() == [2, 2, 2, 2, 1, 1]
+    assert table["held"].tolist() == [False, False, True, True, False, False]
 
 
 def test_tuning_and_final_trials_do_not_mix_in_curves():

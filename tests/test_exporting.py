@@ -104,6 +104,7 @@ def test_a_network_that_is_not_the_recorded_one_is_not_passed_off_as_it(
     monkeypatch.setattr(exporting, "load", emptied)
     assert main(["export", *options, trial, str(file)]) in {1, 2}
     assert "when loaded, not" in capsys.readouterr().err
+    assert not file.exists()
     monkeypatch.undo()
 
     def otherwise(stack, member, *, device):
@@ -122,3 +123,29 @@ def test_a_file_that_is_no_network_runs_nothing(tmp_path, content):
     file.write_bytes(content)
     with pytest.raises(RecordError, match="is no saved network"):
         load(file)
+
+
+def test_a_trial_without_a_network_and_a_place_without_room_are_said(tmp_path, capsys):
+    study = tmp_path / "small.toml"
+    factors = 'schedule = ["constant", { name = "constant", scale = 1e30 }]'
+    study.write_text(STUDY.format(tasks='"wave"', factors=factors))
+    options = ["--study", str(study), "--results", str(tmp_path / "results"), "--workers", "0"]
+    assert main(["run", "--quiet", *options]) == 0
+    by_status = trials_of(tmp_path).groupby("status")["trial"].first()
+    assert main(["export", *options, by_status["diverged"], str(tmp_path / "a")]) == 2
+    said = capsys.readouterr().err
+    assert "its status is 'diverged', so there is no network to save; choose a trial that" in said
+    assert main(["export", *options, by_status["finished"], str(tmp_path)]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_score_that_is_rounded_otherwise_is_the_same(tmp_path, capsys):
+    """Two points of a line each: R2 of some size, from numbers close to one another."""
+    study = tmp_path / "small.toml"
+    few = "[task.line]\npoints = 2\nvalidation_points = 2\ntest_points = 2\n"
+    factors = 'depth = [0, 1]\nloss = ["mse", "l1", "huber"]'
+    study.write_text(STUDY.format(tasks='"line"', factors=factors) + few)
+    options = ["--study", str(study), "--results", str(tmp_path / "results"), "--workers", "0"]
+    assert main(["run", "--quiet", *options]) == 0
+    for trial in trials_of(tmp_path)["trial"]:
+        assert main(["export", *options, trial, str(tmp_path / "x.safetensors")]) == 0

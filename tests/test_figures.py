@@ -186,6 +186,19 @@ def test_names_of_groups_of_levels_never_touch():
     assert not any(a.overlaps(b) for a, b in pairwise(sorted(boxes, key=lambda box: box.x0)))
 
 
+def test_the_name_of_a_curve_that_ended_far_below_the_window_stands_at_its_edge():
+    """It diverged at once: the axis is fitted to where the others end."""
+    figure, ax = sheet()
+    frame = curves(["a", "b"])
+    frame = frame[(frame["label"] == "a") | (frame["step"] == 0)]
+    frame.loc[frame["label"] == "b", ["value", "low", "high"]] = -1000.0
+    learning.plot_learning_curves(ax, frame, colours={"a": INK, "b": SERIES[0]}, response="%")
+    figure.draw_without_rendering()
+    low, high = ax.get_ylim()
+    assert low > -1000
+    assert all(low <= text.get_position()[1] <= high for text in ax.texts)
+
+
 def test_names_of_curves_never_overlap_and_stay_inside_the_figure():
     figure, ax = sheet()
     labels = [f"level {i} of many" for i in range(9)]

@@ -89,6 +89,26 @@ class Odd(nn.Module):
 def odd(input_shape, outputs):
     return Odd(*input_shape, outputs)
 
+def repeated(input_shape, outputs):
+    """One part that stands twice in the network, batch norm with it."""
+    part = nn.Sequential(nn.Linear(8, 8, bias=False), nn.BatchNorm1d(8))
+    first = nn.Linear(*input_shape, 8, bias=False)  # a bias before batch norm has no gradient
+    return nn.Sequential(first, part, nn.Tanh(), part, nn.Linear(8, outputs))
+
+class Twice(nn.Module):
+    """One parameter under two names of one part, and of another part."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.first = nn.Linear(inputs, outputs, bias=False)
+        self.weight = self.again = self.first.weight
+
+    def forward(self, x):
+        return self.first(x) + (x @ self.weight.T).tanh() + (x @ self.again.T).sin()
+
+def twice(input_shape, outputs):
+    return Twice(*input_shape, outputs)
+
 def images(input_shape, outputs):
     return nn.Sequential(
         nn.Conv2d(1, 3, 3), nn.GELU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, outputs)
@@ -256,7 +276,9 @@ def plain_loop(stack, member):
         }
 
 
-@pytest.mark.parametrize("function", ["mlp", "dropout", "batch_norm", "branch", "odd"])
+@pytest.mark.parametrize(
+    "function", ["mlp", "dropout", "batch_norm", "branch", "odd", "repeated", "twice"]
+)
 def test_a_module_trains_as_in_a_loop_of_ones_own(folder, function):
     """The start, dropout's draws and running statistics are the module's own."""
     stack = own(function, folder, seeds=(0, 1), steps=15)

@@ -40,7 +40,7 @@ def test_a_resolved_contrast_has_direction_size_unit_interval_and_n():
     said = contrast_sentence(contrast(-4.21, -5.4, -3.0), ACCURACY, task="spiral", baseline="relu")
     assert said == (
         "On spiral, tanh lowers test accuracy against relu by 4.2 percentage points "
-        "(98.75% t interval −5.4 to −3.0, n = 10 seeds)."
+        "(98.75% t interval 3.0 to 5.4, n = 10 seeds)."
     )
 
 
@@ -204,6 +204,35 @@ def test_nothing_is_said_to_beat_the_absence_of_a_treatment():
     said = headline([bare], noun="regularisation")[0]
     assert said.startswith("On digits, nothing is shown to beat no regularisation in test accuracy")
     assert "; shown to be worse: l1." in said
+
+
+def test_alternatives_that_beat_the_baseline_are_named_though_the_best_mean_is_not_told():
+    """dropout is sure of a little, early stopping not of much."""
+    alternatives = (
+        contrast(7, -2, 16, p=0.3, label="early_stopping"),
+        contrast(2, 0.4, 3.6, label="l2"),
+        contrast(6, 0.9, 11, label="dropout"),
+        contrast(-9, -10, -8, label="batch_norm"),
+    )
+    bare = Ranking(
+        task="diabetes",
+        scale=ACCURACY,
+        baseline="no regularisation",
+        best="early_stopping",
+        level=Estimate(44, 41, 47, 10, "95% t"),
+        contrasts=alternatives,
+    )
+    said = headline([bare], noun="regularisation")[0]
+    assert said.startswith(
+        "On diabetes, dropout and l2 are shown to beat no regularisation in test accuracy; "
+        "early_stopping has the best mean (44.0%), but its difference of "
+    )
+    assert "is not resolved; shown to be worse: batch_norm." in said
+    assert "; dropout and l2 are shown to beat no regularisation." in ranking_sentence(bare)
+    many = replace(bare, contrasts=(*alternatives, *(contrast(3, 2, 4, label=x) for x in "abcd")))
+    assert "6 of 8 are shown to beat no regularisation" in ranking_sentence(many)
+    lower = replace(bare, scale=replace(ACCURACY, higher_is_better=False))
+    assert "batch_norm is shown to beat no regularisation" in ranking_sentence(lower)
 
 
 def test_headlines_name_the_interval_once_where_all_tasks_share_it():

@@ -422,8 +422,9 @@ def test_a_worker_that_dies_or_hangs_costs_its_trial_alone(go, tmp_path, monkeyp
     assert tables(folder) == tables(sound)
 
 
-def test_a_stack_held_by_another_process_is_waited_for(go, tmp_path, monkeypatch):
+def test_a_stack_held_by_another_process_is_waited_for(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(running, "LOCK_POLL", 0.05)
+    monkeypatch.setattr(running, "SILENT", 0.1)
     study = small_study(tmp_path / "studies")
     found = find([study], tmp_path / "results", "cpu")
     first = next(decided_stacks(found, study))
@@ -432,10 +433,11 @@ def test_a_stack_held_by_another_process_is_waited_for(go, tmp_path, monkeypatch
     threading.Timer(0.4, unlock, (path.with_suffix(".lock"), handle)).start()
     start = time.monotonic()
 
-    assert go().complete
+    assert run([study], Settings(tmp_path / "results")).complete
 
     assert time.monotonic() - start >= 0.4
     assert not list(tmp_path.rglob("*.lock"))
+    assert "waiting for 1 stack that another process is training" in capsys.readouterr().err
 
 
 def test_a_stack_that_another_process_finished_is_not_trained_again(go, tmp_path, monkeypatch):

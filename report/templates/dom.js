@@ -13,6 +13,11 @@ function drawn(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** A name that breaks before a bracket and after an underscore, if it must: children of an element. */
+function breakable(name) {
+  return name.split(/(?=\()|(?<=_)/).flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
+}
+
 function filled(made, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);

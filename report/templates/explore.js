@@ -51,11 +51,11 @@ async function startExplore(id, data) {
     charts = made.filter(Boolean);
     for (const chart of charts) listen(chart.view);
     dots.setAttribute("aria-label", `${response.name} of ${places.length} cells on ${task.name}, `
-      + `best first: ${rows.slice(0, 3).map(({ label }) => label).join("; ")}.`);
+      + `in order: ${rows.slice(0, 3).map(({ label }) => label).join("; ")}.`);
     lines.setAttribute("aria-label", curve
       ? `${curve.name} against training step on ${task.name}, one line for each of the cells.` : "");
     section.dataset.cells = places.length;
-    pick(state.cell ?? "");
+    pick(kept());
   }
 
   function fillControls(study, task, response) {
@@ -80,6 +80,13 @@ async function startExplore(id, data) {
     again?.querySelector("select").focus();
   }
 
+  /** The highlighted cell, unless the filters hide it. */
+  function kept() {
+    const { task } = current();
+    const shown = chosenCells(task.factors, task.cells, state);
+    return shown.some((place) => task.cells[place].label === state.cell) ? state.cell : "";
+  }
+
   /** Make one cell stand out in both charts, and say its numbers. */
   function pick(label) {
     const { task, response } = current();
@@ -93,7 +100,7 @@ async function startExplore(id, data) {
   function listen(view) {
     const over = (event, item) => item?.datum?.label && pick(item.datum.label);
     view.addEventListener("pointerover", over);
-    view.addEventListener("pointerout", () => pick(state.cell ?? ""));
+    view.addEventListener("pointerout", () => pick(kept()));
     view.addEventListener("click", (event, item) => {
       const label = item?.datum?.label;
       if (label) change({ cell: label === state.cell ? "" : label });

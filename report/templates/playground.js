@@ -93,7 +93,7 @@ async function startPlayground(id, data) {
     },
     canvas,
     element("span", { class: "badge", "aria-hidden": "true" }),
-    element("span", { class: "name" }, cell.brief),
+    element("span", { class: "name" }, ...breakable(cell.brief)),
     element("span", { class: "reached" }));
     return { button, canvas, place };
   }
