@@ -1,6 +1,7 @@
 """Quality against time: which cells no other beats at both, and how long a target takes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from report.views import in_units, spoken
 
 LEAST_CELLS = 3
 HEIGHT = 2.9  # inches of a panel of scores
+ROUGH = 0.05  # of a time without an interval: half of what its digits may hide
 
 
 def bargain_section(
@@ -214,14 +216,9 @@ def _target_table(task: str, rows: pd.DataFrame) -> Table:
     lines = []
     for row in records(ordered):
         reached = f"{round(row['reached'] * row['n'])} of {int(row['n'])}"
-        steps = (_steps(row["steps"]), f"{_steps(row['steps_low'])} to {_steps(row['steps_high'])}")
-        if np.isfinite(row["high"]):
-            time, interval = time_texts(row["value"], row["low"], row["high"])
-        elif np.isfinite(row["value"]):
-            time, interval = time_texts(row["value"], row["value"], row["value"])[0], "no upper end"
-        else:
-            time, interval = "not reached", "–"
-        lines.append((str(row["label"]), *steps, reached, time, interval))
+        bounds = f"{_steps(row['steps_low'])} to {_steps(row['steps_high'])}"
+        steps = _steps(row["steps"]), bounds if np.isfinite(row["steps_low"]) else "–"
+        lines.append((str(row["label"]), *steps, reached, *_time(row)))
     return Table(
         caption=f"Time to target on {task}",
         header=header,
@@ -230,6 +227,18 @@ def _target_table(task: str, rows: pd.DataFrame) -> Table:
         strong=frozenset(i for i, row in enumerate(records(ordered)) if row["is_baseline"]),
         note="Medians over all trials; one that never reached the target counts as infinite.",
     )
+
+
+def _time(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The time and its interval, which may have no upper end or, of few seeds, not exist."""
+    value, low, high = row["value"], row["low"], row["high"]
+    if not np.isfinite(value):
+        return "not reached", "–"
+    if np.isfinite(high):
+        return time_texts(value, low, high)
+    known = np.isfinite(low)
+    margin = value - low if known else ROUGH * value
+    return time_texts(value, value - margin, value + margin)[0], "no upper end" if known else "–"
 
 
 def _steps(steps: float) -> str:

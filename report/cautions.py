@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from report.numbers import listed
 from report.tables import StudyResults
 from report.views import TaskView
@@ -31,7 +33,7 @@ def rates_caution(results: StudyResults) -> str:
 
 def edges(views: Sequence[TaskView]) -> str:
     """Cells whose best learning rate is the first or last that was tried."""
-    told = [_edges_of(view) for view in views if view.cells["lr_at_edge"].any()]
+    told = [_edges_of(view) for view in views if at_edge(view).any()]
     if not told:
         return ""
     return (
@@ -40,9 +42,14 @@ def edges(views: Sequence[TaskView]) -> str:
     )
 
 
+def at_edge(view: TaskView) -> "pd.Series[bool]":
+    """Which cells have their best rate at an end of the grid; not those that learned at none."""
+    return view.cells["lr_at_edge"].astype(bool) & ~view.cells["is_lost"].astype(bool)
+
+
 def _edges_of(view: TaskView, most: int = 3) -> str:
     """The cells at the edge on one task: by name if they are few, else their number."""
-    found = view.cells[view.cells["lr_at_edge"].astype(bool)]
+    found = view.cells[at_edge(view)]
     if len(found) <= most:
         return f"{listed([str(label) for label in found['label']])} on {view.name}"
     also = ", the baseline among them," if found["is_baseline"].any() else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from report.cautions import UNTUNED, edges, is_untuned
+from report.cautions import UNTUNED, at_edge, edges, is_untuned
 from report.document import Finding
 from report.headlines import headline
 from report.prose import Contrast, contrast_sentence
@@ -107,8 +107,8 @@ def _edge_finding(study: str, views: Sequence[TaskView]) -> list[Finding]:
     text = edges(views)
     if not text:
         return []
-    view = next(view for view in views if view.cells["lr_at_edge"].any())
-    share = max(float(view.cells["lr_at_edge"].mean()) for view in views)
+    view = next(view for view in views if at_edge(view).any())
+    share = max(float(at_edge(view).mean()) for view in views)
     return [
         Finding(
             topic=study,

@@ -86,6 +86,8 @@ def _ends_in_words(frame: pd.DataFrame) -> str:
     ended = f"; {counted(early, 'curve')} ended early" if early else ""
     if len(last) == 1:
         return f"{last.index[0]} is the one curve at the end{ended}"
+    if last.max() == last.min():
+        return f"at the end all {len(last)} are equal{ended}"
     return f"at the end {last.idxmax()} is highest and {last.idxmin()} lowest{ended}"
 
 

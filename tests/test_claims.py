@@ -376,7 +376,7 @@ def test_a_supported_claim_reads_as_one_sentence_with_its_means():
     [judgement] = judged(study(scores, ONE), {**BEATS, "by": 0.1})
     assert numbers_of(judgement) == (
         "On spiral, test accuracy is 39.5 percentage points higher with relu than with identity "
-        "(95% t interval +37.9 to +41.1, n = 4 seeds); claimed: more than 10 percentage points "
+        "(95% t interval 37.9 to 41.1, n = 4 seeds); claimed: more than 10 percentage points "
         "higher."
     )
     assert particulars(judgement) == "Means: relu (91.5%), identity (52.0%)."
