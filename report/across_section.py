@@ -255,13 +255,18 @@ def _scores_picture(
     shares = profiles.score_profile(strata, at)
     middle = shares[:, FINE // 2]
     least, most = (drawn["label"].iloc[int(i)] for i in (middle.argmin(), middle.argmax()))
+    told = (
+        f"most for {most} ({100 * middle.max():.0f}%), fewest for {least} "
+        f"({100 * middle.min():.0f}%)"
+        if middle.max() > middle.min()
+        else f"as many for each ({100 * middle.max():.0f}%)"
+    )
     words = ("normalised score", "share of trials above it")
     return Picture(
         drawing=_steps(_lines(drawn, at, shares), names, colours, words, f"{slug}-scores"),
         title=f"Score profile over {counted(len(pool.tasks), 'task')}",
         alt=f"Share of trials above each normalised score over {listed(pool.tasks)}; at "
-        f"{at[FINE // 2]:.2f} most for {most} ({100 * middle.max():.0f}%), fewest "
-        f"for {least} ({100 * middle.min():.0f}%).",
+        f"{at[FINE // 2]:.2f}, of the lines drawn, {told}.",
         caption=(
             "Share of the final trials that score above each value, averaged over tasks, n = "
             f"{_scores_text(shown)} each. The higher line is better; where lines cross, neither "
@@ -284,8 +289,9 @@ def _race_picture(
     return Picture(
         drawing=_steps(_lines(drawn, at, shares), names, colours, words, f"{slug}-race"),
         title=f"Time to target over {counted(len(race.tasks), 'task')}",
-        alt=f"Share of trials that reach the target within each multiple of the fastest; the area "
-        f"is largest for {first} ({scores.max():.2f}) and least for {last} ({scores.min():.2f}).",
+        alt=f"Share of trials that reach the target within each multiple of the fastest; of the "
+        f"lines drawn, the area is largest for {first} ({scores.max():.2f}) and least for {last} "
+        f"({scores.min():.2f}).",
         caption=(
             "Target: nine tenths of the way from the constant predictor to the baseline's last "
             "validation score. Share of trials, averaged over tasks, that reach it within so many "

@@ -195,6 +195,6 @@ def plot_targets(ax: Axes, rows: pd.DataFrame, *, labels: Sequence[str], edge: f
         if row["low"] <= row["high"]:
             ax.plot([row["low"], min(row["high"], edge)], [y, y], color=colour, linewidth=2)
         if row["high"] > edge:
-            ax.plot(edge, y, ">", color=colour, ms=4)
+            ax.plot(edge, y, ">", color=colour, ms=5, clip_on=False)
         ax.plot(row["value"], y, "o", color=colour)
     name_rows(ax, labels[::-1])

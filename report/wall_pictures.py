@@ -57,12 +57,14 @@ def wall(view: TaskView, kind: str) -> Picture | None:
             f"{caption} First seed of each cell (n = 1 network a tile), at the end of training; "
             f"above each, that network's own {view.scale.name}. Framed in ink: the baseline."
             + (f" Without a picture: {counted(absent, 'cell')}." if absent else "")
+            + (_DIVERGED if (view.cells["diverged"] > 0).any() else "")
             + (view.brief_words if len(view.cells) <= most_tiles(kind) else _CHOICE)
         ),
         wide=True,
     )
 
 
+_DIVERGED = " A network that diverged is drawn as it last was with finite numbers."
 _CHOICE = " Of all cells the three best, the baseline and the two worst, best first."
 _WALL_NAMES = {"region": "regions", "curve": "fits", "confusion": "mistakes"}
 _WALL_WORDS = {
