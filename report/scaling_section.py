@@ -87,9 +87,12 @@ def saturation_sentence(saturation: Saturation, alike: float) -> str:
             f"larger one is cheaper by more than {share}."
         )
     if still_gains(saturation):
-        return f"{where} is not saturated at {largest:,}: {gain}, the last step up being faster."
-    ending = "the same or slower" if saturation.steps_up[-1] in (SAME, SLOWER) else "ambiguous"
-    return f"{where} may saturate: {gain}, the last step up being {ending}."
+        return (
+            f"{where} is not saturated at {largest:,}: {gain}, and the last step up still gained."
+        )
+    told = saturation.steps_up[-1] in (SAME, SLOWER)
+    ending = "gained nothing" if told else "is ambiguous"
+    return f"{where} may saturate: {gain}, and the last step up {ending}."
 
 
 def _picture(lines: pd.DataFrame, what: str, name: str) -> Picture:
