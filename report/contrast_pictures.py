@@ -7,7 +7,8 @@ from report.document import Picture
 from report.drawing import draw
 from report.forests import contrast_window, plot_contrasts
 from report.numbers import counted, decimals, number, seeds_text
-from report.prose import Contrast
+from report.prose import ALPHA, Contrast
+from report.sequential import share_of
 from report.views import TaskView, chosen_words, contrasts_of, shown_contrasts
 
 
@@ -31,8 +32,10 @@ def forest(view: TaskView, height: float) -> Picture | None:
     low, high = contrast_window(frame)
     beyond = ~frame["value"].between(low, high)
     seeds = seeds_text(frame["n"])
+    share = share_of(view.results)
+    whole = "95%" if share == 1 else f"{100 * (1 - ALPHA * share):.3g}%, as this look requires,"
     intervals = (
-        f"Bars are {view.interval} intervals: 95% for the whole family of "
+        f"Bars are {view.interval} intervals: {whole} for the whole family of "
         f"{counted(len(view.contrasts), 'comparison')} (Bonferroni), {seeds}. Filled: "
         "Holm-adjusted p at most .05 and interval clear of zero. Grey and hollow: not resolved."
         if np.isfinite(frame["low"]).any()

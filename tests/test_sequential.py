@@ -14,6 +14,7 @@ from test_studyfile import small_study
 from ablations.looks import resolved
 from ablations.running import Settings, run
 from report import effects, estimates
+from report.contrast_pictures import forest
 from report.crossed_figures import factorial_of
 from report.crossed_section import crossed_findings
 from report.document import Text
@@ -163,6 +164,15 @@ def test_the_study_says_how_it_ended_and_what_that_cost():
     assert "on spiral 1 is apart from the baseline and 1 is open, of 2 contrasts" in open_
     results.study.pop("sequential")
     assert note_of(results)[0] == ""
+
+
+def test_a_figure_of_contrasts_names_the_level_that_its_look_requires(rng):
+    results = study(scores_of(rng, 3), ONE)
+    fixed = forest(view_of(results, results.study["tasks"][0], "s"), 3.0).caption
+    sequential(results, share=0.12)
+    look = forest(view_of(results, results.study["tasks"][0], "s"), 3.0).caption
+    assert "Bars are 97.5% t intervals: 95% for the whole family of 2 comparisons" in fixed
+    assert "Bars are 99.7% t intervals: 99.4%, as this look requires, for the whole" in look
 
 
 def test_a_real_run_says_so_in_methods_and_findings(tmp_path):
