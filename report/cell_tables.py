@@ -24,10 +24,18 @@ from report.numbers import (
 )
 from report.pairs import all_pairs
 from report.sequential import share_of
-from report.views import TaskView, chosen_words, estimate_of, shown_contrasts, spoken
+from report.views import (
+    TaskView,
+    chosen_words,
+    contrast_of,
+    estimate_of,
+    shown_contrasts,
+    spoken,
+)
 
 MOST_CELLS = 30  # that a table shows; of more, the ends
 SHOWN = 10  # best and worst cells of a larger table
+UNDERPOWERED = "underpowered"
 
 
 def cell_table(view: TaskView) -> Table:
@@ -114,7 +122,7 @@ def contrast_table(view: TaskView) -> Table:
         *("cell", "difference", f"{view.interval} interval", "word", "Holm p", "sign-flip p"),
         *("d_z", "g", "correlation", "detectable", "better on, %", "n"),
     )
-    rows = tuple(_contrast_row(row, digits, scale) for row in records(frame))
+    rows = tuple(_contrast_row(row, digits, view) for row in records(frame))
     return Table(
         caption=f"Differences from {view.baseline} on {view.name} ({_unit(scale.difference)})",
         header=header,
@@ -142,6 +150,12 @@ def _contrast_notes(view: TaskView, frame: pd.DataFrame) -> Iterator[str]:
         f"interval at 1 − {level}; “better” where that lies above 50% and reaches 75%, "
         "“significant but not meaningful” where it stays below 75%."
     )
+    if any(_word(row, view) == UNDERPOWERED for row in records(frame)):
+        matters = f"{view.matters:.10g} {view.scale.difference}".strip()
+        yield (
+            "Underpowered: not resolved, and what these seeds find with power .8 is more than what "
+            f"matters, {matters}."
+        )
     if effects.EQUAL in words:
         margin = frame["equal_within"].iloc[0]
         yield f"Practically equal: the interval lies inside ±{margin:.10g}, which the study stated."
@@ -174,7 +188,13 @@ def _improvement(row: dict[str, object], scale: Scale) -> str:
     return f"{number(found.value, 0)} ({bounds(found, 0)}){said}"
 
 
-def _contrast_row(row: dict[str, object], digits: int, scale: Scale) -> tuple[str, ...]:
+def _word(row: dict[str, object], view: TaskView) -> str:
+    """What may be said of a contrast; as in sentences, few seeds are no evidence of no effect."""
+    few = contrast_of(row, view.matters).underpowered
+    return UNDERPOWERED if few and row["word"] == effects.UNRESOLVED else str(row["word"])
+
+
+def _contrast_row(row: dict[str, object], digits: int, view: TaskView) -> tuple[str, ...]:
     def value(name: str) -> float:
         return float(str(row[name]))
 
@@ -186,12 +206,12 @@ def _contrast_row(row: dict[str, object], digits: int, scale: Scale) -> tuple[st
         str(row["label"]),
         number(estimate.value, own, signed=True),
         bounds(estimate, digits, signed=True),
-        str(row["word"]),
+        _word(row, view),
         p_value(value("p_holm")),
         p_value(value("sign_flip_p")) + floor,
         *(number(value(name), 2) for name in ("d_z", "hedges_g", "correlation")),
         number(value("detectable"), digits),
-        _improvement(row, scale),
+        _improvement(row, view.scale),
         str(row["n"]),
     )
 

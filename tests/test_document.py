@@ -185,7 +185,7 @@ def test_every_contrast_of_a_table_equals_an_independent_recomputation(results, 
         bounds = [f"{abs(change.mean() + sign * half):.{digits}f}" for sign in (-1, 1)]
         assert [unsigned(x) for x in interval.split(" to ")] == bounds
         clear = change.mean() - half > 0 or change.mean() + half < 0
-        assert clear or word == "no detectable effect"
+        assert clear or word in {"no detectable effect", "underpowered"}
 
 
 def unsigned(text):
