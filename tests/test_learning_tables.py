@@ -12,7 +12,7 @@ from report.effects import simple_effects
 from report.exports import effect_rows
 from report.factor_tables import factor_details
 from report.factors import anova, interaction_effects
-from report.learning_tables import learning_details
+from report.learning_tables import _arrival, learning_details
 from report.tables import read_results
 from report.views import view_of
 
@@ -78,6 +78,13 @@ def test_the_table_says_how_every_cell_learned():
     assert relu[2] == "never, 50% reached it"  # .25 + .9 (.7 - .25) = .655, and one reached .8
     assert relu[3].startswith("+25")
     assert "first reached 65.5%" in table.note
+
+
+def test_the_share_that_reached_a_target_is_said_of_trials_that_there_are():
+    known = {"value": 80.0, "low": np.nan, "n": 4, "reached": 0.75}
+    assert _arrival(known) == "80, 75% reached it"
+    assert _arrival(known | {"reached": 1.0}) == "80"
+    assert _arrival(known | {"value": np.nan, "n": 0, "reached": np.nan}) == "–"
 
 
 def test_nothing_known_of_learning_is_no_table():

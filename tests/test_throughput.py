@@ -12,6 +12,7 @@ from simulated_results import BASELINE, plans, write_results
 from report import bargains, speedups, timing_notes
 from report.document import Answer, Details, Table, Text
 from report.drawing import house_style
+from report.input_section import input_section, ways_section
 from report.scaling import saturations, scaling
 from report.scaling_section import saturation_sentence
 from report.speedup_section import limit_sentence, speedup_section
@@ -293,6 +294,26 @@ def test_a_machine_is_quiet_only_if_the_notes_say_so():
     assert not timing_notes.is_quiet({})
     assert not timing_notes.is_quiet(NOTES)
     assert timing_notes.is_quiet({**NOTES, "flags": []})
+
+
+def test_what_is_flagged_says_so_in_sentences_and_tables_of_other_ways():
+    timings = pd.DataFrame(every_kind())
+    speeds = relative_times(timings)
+    flags = {
+        ("cpu", "training step", "spiral/threads=2"): ["unusable", "no_steady_state"],
+        ("cpu", "epoch", "spiral/input=DataLoader"): ["drift"],
+    }
+    answer, table = ways_section(speeds, flags).blocks
+    assert [s.partition("pairs)")[2] for s in answer.sentences] == [
+        "; flagged unusable and no steady state.",
+        ".",
+    ]
+    assert table.header[-1] == "flags"
+    doubts = {(row[1], row[3]): row[-1] for row in table.rows}
+    assert doubts["training step", "2 threads"] == "unusable, no steady state"
+    assert sum(text != "" for text in doubts.values()) == 1
+    _, table = input_section(speeds, timings, flags).blocks
+    assert [row[-1] for row in table.rows if row[-1]] == ["drift"]
 
 
 # Stacks against other ways
