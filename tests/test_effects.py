@@ -21,6 +21,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from report import effects, factors, grids
 from report.cell_tables import contrast_table, pair_table
+from report.crossed_figures import factorial_of
+from report.crossed_section import crossed_findings
 from report.curves import (
     curve_areas,
     gaps,
@@ -916,3 +918,28 @@ def test_better_on_means_lower_for_a_loss(response, text):
     shown = table.rows[0][table.header.index("better on, %")]
     assert shown.startswith(text)
     assert shown.endswith(", better") == (response == "accuracy")
+
+
+def test_a_main_effect_no_larger_than_an_interaction_is_no_finding_of_its_own(rng):
+    """Depth matters with tanh alone, a little for activation too; alone, both are told."""
+
+    def findings(scores):
+        results = study(scores + 0.001 * rng.normal(size=(2, 3, 8)), TWO)
+        part = factorial_of(view_of(results, results.study["tasks"][0], "s"))
+        return " ".join(line for f in crossed_findings(results, [part]) for line in f.lines)
+
+    base = np.full((2, 3, 1), 0.5)
+    crossed = base.copy()
+    crossed[:, 1] += [[0.2], [-0.2]]
+    crossed[1] += 0.01
+    said = findings(crossed)
+    assert "The main effects of activation and depth should not be read alone" in said
+    assert "averaged over all other factors" not in said
+    crossed[1] += 0.5
+    said = findings(crossed)
+    assert "The main effect of depth should not be read alone: its interaction with act" in said
+    assert "averaged over all other factors, tanh raises" in said
+    base[:, 1] += 0.2
+    said = findings(base)
+    assert "should not be read alone" not in said
+    assert "averaged over all other factors, depth 1 raises" in said

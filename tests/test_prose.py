@@ -192,15 +192,21 @@ def test_a_lead_over_the_runner_up_that_is_not_resolved_is_said_so():
     assert "not distinguishable from the runner-up, gelu" in headline([first], noun="x")[0]
 
 
-def test_nothing_is_said_to_beat_the_absence_of_a_treatment():
-    bare = Ranking(
-        task="digits",
+def treatments(task, level, *contrasts):
+    """The first of some treatments has the best mean, against none."""
+    return Ranking(
+        task=task,
         scale=ACCURACY,
         baseline="no regularisation",
-        best="l2",
-        level=Estimate(90, 89, 91, 10, "95% t"),
-        contrasts=(contrast(0.3, -1, 1.6, p=0.7, label="l2"), contrast(-9, -10, -8, label="l1")),
+        best=contrasts[0].label,
+        level=level,
+        contrasts=contrasts,
     )
+
+
+def test_nothing_is_said_to_beat_the_absence_of_a_treatment():
+    alternatives = contrast(0.3, -1, 1.6, p=0.7, label="l2"), contrast(-9, -10, -8, label="l1")
+    bare = treatments("digits", Estimate(90, 89, 91, 10, "95% t"), *alternatives)
     said = headline([bare], noun="regularisation")[0]
     assert said.startswith("On digits, nothing is shown to beat no regularisation in test accuracy")
     assert "; shown to be worse: l1." in said
@@ -214,14 +220,7 @@ def test_alternatives_that_beat_the_baseline_are_named_though_the_best_mean_is_n
         contrast(6, 0.9, 11, label="dropout"),
         contrast(-9, -10, -8, label="batch_norm"),
     )
-    bare = Ranking(
-        task="diabetes",
-        scale=ACCURACY,
-        baseline="no regularisation",
-        best="early_stopping",
-        level=Estimate(44, 41, 47, 10, "95% t"),
-        contrasts=alternatives,
-    )
+    bare = treatments("diabetes", Estimate(44, 41, 47, 10, "95% t"), *alternatives)
     said = headline([bare], noun="regularisation")[0]
     assert said.startswith(
         "On diabetes, dropout and l2 are shown to beat no regularisation in test accuracy; "
