@@ -16,12 +16,13 @@ from pathlib import Path
 import torch
 
 from ablations.anatomy import parts_of
+from ablations.compiled import compilable
 from ablations.design import Cell, TaskSpec, canonical
 from ablations.foreign import Foreign
 from ablations.history import MOMENTS
 from ablations.layers import Convolution
 from ablations.layout import layout_of
-from ablations.network import describe
+from ablations.network import Network, describe
 from ablations.pictures import CURVE, GRID
 from ablations.sizes import known_shape, known_sizes
 from ablations.stacking import Stack
@@ -51,26 +52,41 @@ def work(stack: Stack) -> dict[str, float]:
     rows = train + val + (test if stack.stage == "final" else 0)
     evaluated = trials * (evaluations * curve + rows) + _drawn(stack, shape, evaluations)
     trained = trials * steps * size
-    network = _network(cell, shape, _outputs(stack.task))
+    described = describe(cell, shape, _outputs(stack.task))
+    network = _network(described, shape, _outputs(stack.task))
+    compiled = compilable(cell, described, torch.device("cpu")) and not stack.running_loss
     kind = "convolution" if network.images else "layer"
     seeds = len({member.seed for member in stack.members})
-    passed = BACKWARD * trained + evaluated
+    passed = BACKWARD * trained
     states = STATES.get(cell.optimizer.name, 2)
     # fmt: off
-    return {
+    done = {
         "stack": 1.0,
         "loaded": seeds * values_of(stack.task) * 1e-6,
-        "step": float(steps),
-        "update": float(steps * states),
-        f"{kind} call": float(steps * network.layers),
         "evaluation": float(evaluations),
         f"evaluated {kind} call": float(evaluations * network.layers),
         "row": float(evaluations * len(stack.members)),
         "input": (trained + evaluated) * math.prod(shape) * 1e-6,
+    }
+    if compiled:
+        return done | {
+            "compiled call": trials * steps * network.layers * 1e-6,
+            "compiled parameter": trials * steps * (1 + states) * network.parameters * 1e-6,
+            "compiled unit": passed * network.units * 1e-6,
+            "compiled multiplication": passed * network.multiplied * 1e-9,
+            "layer unit": evaluated * network.units * 1e-6,
+            "layer multiplication": evaluated * network.multiplied * 1e-9,
+            **{f"compiled {name}": passed * network.hidden * 1e-6 for name in _extras(cell)},
+        }
+    return done | {
+        "step": float(steps),
+        "update": float(steps * states),
+        f"{kind} call": float(steps * network.layers),
         "parameter": trials * steps * (1 + states) * network.parameters * 1e-6,
-        f"{kind} unit": passed * network.units * 1e-6,
-        f"{kind} multiplication": passed * network.multiplied * 1e-9,
-        **{f"{kind} {name}": passed * network.hidden * 1e-6 for name in _extras(cell)},
+        f"{kind} unit": (passed + evaluated) * network.units * 1e-6,
+        f"{kind} multiplication": (passed + evaluated) * network.multiplied * 1e-9,
+        **{f"{kind} {name}": (passed + evaluated) * network.hidden * 1e-6
+           for name in _extras(cell)},
         **{f"{kind} {name} call": float(steps * (network.layers - 1)) for name in _extras(cell)},
     }
     # fmt: on
@@ -122,8 +138,7 @@ class _Network:
     images: bool  # whether there are convolutions
 
 
-def _network(cell: Cell, shape: tuple[int, ...], outputs: int) -> _Network:
-    described = describe(cell, shape, outputs)
+def _network(described: Network, shape: tuple[int, ...], outputs: int) -> _Network:
     parts = list(parts_of(described, shape))
     if described.foreign is not None:
         return _foreign(described.foreign, parts[0].parameters)

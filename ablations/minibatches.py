@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ablations.regularisation import augment
 from ablations.state import Training, features_first, whole_vectors
+
+Numbers = npt.NDArray[np.int64]
 
 
 class Minibatches:
@@ -19,7 +23,7 @@ class Minibatches:
         self.training, self.task = training, training.task.of_trials(training.seed_of)
         self.left: deque[Tensor] = deque()  # rows of the minibatches of this epoch, (M, n) each
         self.first = _first_of_seeds(training)
-        self.all = self._all() if training.minibatch is None else None
+        self.all: tuple[Tensor, Tensor] | None = None  # where each step takes all examples
         cell = training.cell
         noisy = cell.regularisation.name == "input_noise"
         self.disturbs = noisy or cell.augmentation.name != "none"
@@ -28,8 +32,7 @@ class Minibatches:
         """Go on with some rows of the stack, (K,), which are `training` now."""
         self.training, self.task = training, training.task.of_trials(training.seed_of)
         self.first = _first_of_seeds(training)
-        if self.all is not None:
-            self.all = self._all()
+        self.all = None
         self.left = deque(each[rows] for each in self.left)
 
     def draw(self) -> tuple[Tensor, Tensor, int]:
@@ -38,14 +41,31 @@ class Minibatches:
         More than that are repeats of the last.
         """
         training = self.training
-        if self.all is not None:
-            x, y = self.all
+        if training.minibatch is None:
+            x, y = self.all = self.all or self._all()
             return self._disturbed(x), y, training.train_rows.shape[1]
         if not self.left:
             self._shuffle()
         chosen = self.left.popleft()
         x, y = self._taken(_filled(training, chosen))
         return self._disturbed(x), y, chosen.shape[1]
+
+    def next_rows(self, steps: int) -> tuple[Tensor, Numbers]:
+        """Rows of the pool in the next steps, (M, T, N), and how many of them count, (T,).
+
+        T is 1 where every step takes all examples.
+        """
+        training = self.training
+        if training.minibatch is None:
+            rows = training.train_rows[training.seed_of].unsqueeze(1)
+            return rows, np.array([rows.shape[2]])
+        while len(self.left) < steps:
+            self._shuffle()
+        chosen = [self.left.popleft() for _ in range(steps)]
+        rows = chosen[0].new_zeros(len(training.seed_of), steps, training.minibatch)
+        for t, each in enumerate(chosen):
+            rows[:, t, : each.shape[1]] = each
+        return rows, np.array([each.shape[1] for each in chosen])
 
     def _shuffle(self) -> None:
         """A new epoch, cut into minibatches that each lie in one piece."""

@@ -129,6 +129,11 @@ def _moments(g: Tensor, state: State, c: Step) -> tuple[Tensor, Tensor]:
     return mean, square
 
 
+def _adam_update(p: Tensor, g: Tensor, state: State, c: Step) -> None:
+    mean, square = _moments(g, state, c)
+    p.addcmul_(mean / square.sqrt().add_(c["epsilon"]), c["rate"])
+
+
 def _nadam(rate: Tensor, hyper: Hyper) -> Step:
     """Dozat (2016): momentum that grows with the step, looked ahead by one."""
     steps = len(rate)
@@ -199,6 +204,8 @@ RULES: dict[str, Rule] = {
     "adagrad": Rule(("total",), _adagrad, _adagrad_update),
     "adadelta": Rule(("square", "delta"), _adadelta, _adadelta_update),
     "rmsprop": Rule(("square",), _rmsprop, _rmsprop_update),
+    "adam": Rule(("mean", "square"), _adam, _adam_update),
+    "adamw": Rule(("mean", "square"), _adam, _adam_update),
     "nadam": Rule(("mean", "square"), _nadam, _nadam_update),
     "radam": Rule(("mean", "square"), _radam, _radam_update),
     "adamax": Rule(("mean", "largest"), _adamax, _adamax_update),
@@ -218,6 +225,8 @@ class Optimizer:
         c = {name: values[t] for name, values in self.coefficients.items()}  # (M, 1) each
         if "decay" in c:
             g.addcmul_(p, c["decay"])
+        if "shrink" in c:
+            p.mul_(c["shrink"])
         self.rule.update(p, g, self.state, c)
 
 
@@ -275,7 +284,13 @@ def _fused_adam(
 
 
 def stacked_optimizer(
-    name: str, rates: Tensor, hyper: Hyper, like: Tensor, weight_decay: Tensor
+    name: str,
+    rates: Tensor,
+    hyper: Hyper,
+    like: Tensor,
+    weight_decay: Tensor,
+    *,
+    fused: bool = True,
 ) -> Optimizer | FusedAdam:
     """An optimizer for the flat parameters `like` of M trials.
 
@@ -285,12 +300,15 @@ def stacked_optimizer(
         hyper: the rule's settings, float64, (M,) each.
         like: the parameters, (M, P).
         weight_decay: float64, (M,); as in torch it acts on all parameters.
+        fused: take torch's own routine for Adam and AdamW.
     """
-    if name in {"adam", "adamw"}:
+    if fused and name in {"adam", "adamw"}:
         return _fused_adam(name, rates, hyper, like, weight_decay)
     rule = RULES[name]
     coefficients = rule.coefficients(rates, hyper)
-    if weight_decay.any():
+    if weight_decay.any() and name == "adamw":  # Loshchilov and Hutter (2019): decoupled
+        coefficients["shrink"] = 1 - rates * weight_decay
+    elif weight_decay.any():
         coefficients["decay"] = _constant(weight_decay, rates)
     coefficients = {key: _moved(c, like).unsqueeze(2) for key, c in coefficients.items()}
     state = {key: torch.zeros_like(like) for key in rule.state}

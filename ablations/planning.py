@@ -268,10 +268,13 @@ class _Measured:
     source: str  # the data set that its worker had to read first; empty for generated data
 
 
+WAYS = {"compiled", "stacked"}  # of training, that `work` knows
+
+
 def _measured(mine: Found, found: Mapping[str, Found]) -> Iterator[_Measured]:
     for stack in decided_stacks(found, mine.study):
         payload = mine.read(stack)
-        if payload is None or payload["clock"]["way"] != "stacked" or "kept" in payload["clock"]:
+        if payload is None or payload["clock"]["way"] not in WAYS or "kept" in payload["clock"]:
             continue
         clock, name = payload["clock"], stack.task.name
         yield _Measured(

@@ -59,8 +59,8 @@ def product(a: Tensor, b: Tensor, *, out: Tensor | None = None, mixed: bool = Fa
     if a.shape[2] == 1:  # an outer product, for which numpy has no fast routine
         return torch.mul(a, b, out=out)
     rows, columns = out.shape[1], out.shape[2]
-    narrow = 1 < rows <= _narrow() or 1 < columns <= _narrow()
-    if a.is_cpu and a.dtype in (torch.float32, torch.float64) and not narrow:
+    thin = 1 < rows <= narrow() or 1 < columns <= narrow()
+    if a.is_cpu and a.dtype in (torch.float32, torch.float64) and not thin:
         _multiplied(a.numpy(), b.numpy(), out.numpy())
         return out
     return torch.bmm(a, b, out=out)
@@ -94,5 +94,6 @@ def _multiplied(a: Matrices, b: Matrices, out: Matrices) -> None:
 
 
 @cache
-def _narrow() -> int:
+def narrow() -> int:
+    """Rows or columns of a result up to which OpenBLAS's routines are not the fastest."""
     return 0 if matrix_routines() in AVX512 else NARROW

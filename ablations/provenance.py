@@ -16,11 +16,12 @@ from typing import Any
 
 ROOT = Path(__file__).parent
 COMPUTING = (
-    "anatomy", "compaction", "foreign", "layers", "layout", "losses", "measures", "network",
-    "optimizers", "pictures", "pretraining", "processor", "products", "regularisation", "sizes",
-    "stacking", "streams", "tasks", "training",
+    "anatomy", "compaction", "compiled", "elementary", "evaluation", "foreign", "history",
+    "kernels", "layers", "layout", "losses", "measures", "minibatches", "network", "optimizers",
+    "pictures", "pretraining", "processor", "products", "regularisation", "sizes", "stacking",
+    "state", "streams", "tasks", "training",
 )  # fmt: skip
-PACKAGES = ("numpy", "pandas", "scikit-learn", "torchvision", "matplotlib", "scipy")
+PACKAGES = ("numpy", "pandas", "scikit-learn", "torchvision", "matplotlib", "scipy", "numba")
 
 
 @cache

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,7 @@ def record_context(task: TaskSpec, device: str) -> dict[str, Any]:
         "device": torch.device(device).type,
         "vectors": torch.backends.cpu.get_cpu_capability(),  # AVX2 and AVX512 round differently
         "matrices": matrix_routines(),  # and so do the routines of OpenBLAS
+        "numba": version("numba"),
         "threads": 1,
     }
 
@@ -605,7 +607,7 @@ def run(studies: Sequence[Study], settings: Settings) -> Tally:
         return before
     for line in render_outdated(found, studies):
         print(line, file=sys.stderr, flush=True)
-    pool: Pool = Processes(settings.workers) if settings.workers else Here()
+    pool: Pool = Processes(settings.workers, settings.device) if settings.workers else Here()
     training = Run(found, settings, pool)
     try:
         going_on = studies

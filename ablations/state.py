@@ -36,6 +36,7 @@ class Training:
     streams: dict[str, list[torch.Generator]]  # one generator per seed, on the stack's device
     minibatch: int | None  # None: all examples in every step
     mixed: bool  # whether the products of a training step are bfloat16's
+    compiled: bool  # whether its steps are taken by `CompiledSteps`
     train_rows: Tensor  # (S, n)
     mask: Tensor  # (P,)
     truth: tuple[float, ...] | None  # coefficients that made the data of a linear task

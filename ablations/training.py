@@ -7,9 +7,10 @@ leaves the others as they were, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ablations.anatomy import parts_of
 from ablations.compaction import worth_compacting
+from ablations.compiled import CompiledSteps, compilable
 from ablations.design import Cell, canonical
 from ablations.foreign import own_randomness
 from ablations.history import History, evaluation_steps
@@ -76,7 +78,9 @@ def _trained(
     training, steps = _prepare(stack, members, device, dtype)
     foreign = training.network.foreign
     if foreign is None:
-        return training, _run(training, stack, members, steps)
+        outcome = _run(training, stack, members, steps)
+        outcome.way = "compiled" if training.compiled else "stacked"
+        return training, outcome
     streams = Streams(stack.study_seed, stack.task.name)
     with own_randomness(streams.generator("dropout", members[0].seed)):
         outcome = _run(training, stack, members, steps)
@@ -152,6 +156,7 @@ def _prepare(
     steps = stack.steps if stack.steps is not None else (stack.epochs or 1) * per_epoch
     network = describe(cell, task.input_shape, task.outputs)
     mixed = stack.dtype == "bfloat16"
+    compiled = compilable(cell, network, device) and not (mixed or stack.running_loss)
     if mixed:  # vmap refuses some modules under autocast
         network = network.alone()
     parts = list(parts_of(network, task.input_shape))
@@ -178,7 +183,7 @@ def _prepare(
         layout=layout,
         whole=blocks[0],
         blocks=blocks[1:],
-        optimizer=_optimizer(cell, members, steps, flat),
+        optimizer=_optimizer(cell, members, steps, flat, fused=not compiled),
         loss_gradient=loss_gradient(cell),
         reported_loss=stacked_loss(cell, smoothing=False),
         seed_of=seed_of,
@@ -188,6 +193,7 @@ def _prepare(
         },
         minibatch=minibatch,
         mixed=mixed,
+        compiled=compiled,
         train_rows=train_rows,
         mask=padded(weight_mask(network).unsqueeze(0))[0].to(flat),
         truth=coefficients(stack.task.name, dict(stack.task.settings)) if not cell.depth else None,
@@ -220,7 +226,7 @@ def _first(rows: Tensor, size: int | str, task: str) -> Tensor:
 
 
 def _optimizer(
-    cell: Cell, members: Sequence[Member], steps: int, flat: Tensor
+    cell: Cell, members: Sequence[Member], steps: int, flat: Tensor, *, fused: bool
 ) -> Optimizer | FusedAdam:
     base = torch.tensor([member.learning_rate for member in members], dtype=torch.float64)
     rates = schedule_factors(cell, steps).unsqueeze(1) * base  # (T, M)
@@ -229,39 +235,70 @@ def _optimizer(
         for name, value in cell.settings("optimizer").items()
     }
     decay = torch.full_like(base, weight_decay_of(cell))
-    return stacked_optimizer(cell.optimizer.name, rates, hyper, flat, decay)
+    return stacked_optimizer(cell.optimizer.name, rates, hyper, flat, decay, fused=fused)
 
 
 def _run(training: Training, stack: Stack, members: Sequence[Member], steps: int) -> Outcome:
     history = History(training, stack, members, evaluation_steps(steps, stack.evaluations))
     history.evaluate(0)
     evaluated = set(history.steps)
-    batches = Minibatches(training)
-    (l1, l2), context = _penalties(training), _context(training)
-    flat, gradient = training.values.flat, training.whole.gradient.flat
-    for t in range(steps):
-        x, y, count = batches.draw()
-        _add_up(training, x, y, count, context)
-        if t == 0 and training.network.foreign is None:
+    taken = CompiledSteps if training.compiled else Steps
+    here = taken(training, Minibatches(training))
+
+    def note() -> None:
+        """Keep the norms of the gradient that the step up to `end` was taken by."""
+        training = here.training
+        if end == 1 and training.network.foreign is None:
             pairs = [gradient_norms(training.network, b.gradient) for b in training.summed]
             history.gradients = torch.cat([p[0] for p in pairs]), torch.cat([p[1] for p in pairs])
-        if t + 1 in evaluated:
-            found = gradient[:, : training.parameters]
+        if end in evaluated:
+            found = training.whole.gradient.flat[:, : training.parameters]
             norms = [torch.linalg.vector_norm(found[b.trials], dim=1) for b in training.summed]
             history.gradient_norm = torch.cat(norms)
-        add_penalty(gradient, flat, l1, l2)
-        training.optimizer.step(t, flat, gradient)
-        if t + 1 not in evaluated:
+
+    for start, end in pairwise(sorted({0, 1, *evaluated})):
+        here.take(start, end, note)
+        if end not in evaluated:
             continue
-        if not history.evaluate(t + 1):
+        if not history.evaluate(end):
             break
         left = history.left()
-        if worth_compacting(len(flat) - len(left), len(history.places)):
-            training = history.compact(left)
-            batches.keep(training, left)
-            (l1, l2), context = _penalties(training), _context(training)
-            flat, gradient = training.values.flat, training.whole.gradient.flat
+        if worth_compacting(len(training.seed_of) - len(left), len(history.places)):
+            here.keep(history.compact(left), left)
     return history.outcome(steps)
+
+
+class Steps:
+    """The steps of a stack by torch, each operation for all trials at once."""
+
+    def __init__(self, training: Training, batches: Minibatches) -> None:
+        self.batches = batches
+        self._go_on_with(training)
+
+    def _go_on_with(self, training: Training) -> None:
+        self.training = training
+        self.penalties, self.context = _penalties(training), _context(training)
+
+    def keep(self, training: Training, rows: Tensor) -> None:
+        """Go on with some rows of the stack, (K,), which are `training` now."""
+        self.batches.keep(training, rows)
+        self._go_on_with(training)
+
+    def take(self, start: int, end: int, note: Callable[[], None]) -> None:
+        """Take the steps from `start`, counted from 0, up to `end`.
+
+        Args:
+            note: told when the gradient of the stack is that of the last step, without penalties.
+        """
+        training = self.training
+        flat, gradient = training.values.flat, training.whole.gradient.flat
+        for t in range(start, end):
+            x, y, count = self.batches.draw()
+            _add_up(training, x, y, count, self.context)
+            if t == end - 1:
+                note()
+            add_penalty(gradient, flat, *self.penalties)
+            training.optimizer.step(t, flat, gradient)
 
 
 def _context(training: Training) -> Context:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import torch
 
+from ablations.compiled import prepare
 from ablations.outcome import Outcome, Status
 from ablations.processor import settle_process
 from ablations.records import canonical_json
@@ -24,7 +25,9 @@ from ablations.stacking import Member, Stack
 from ablations.training import train
 
 ORPHAN_CHECK = 0.5  # seconds between a worker's looks whether its parent still lives
-START_LIMIT = 120.0  # seconds a worker may take to import torch, not counted against its job
+START_LIMIT = (
+    120.0  # seconds a worker may take to import torch and compile, not counted against its job
+)
 READY = "ready"  # a worker's first word
 
 
@@ -155,12 +158,14 @@ def _answer(job: Job, worker: int) -> Result:
     return Result(job, outcome, "finished", "", time.perf_counter() - start, worker)
 
 
-def _work(connection: Connection, number: int, parent: int) -> None:
+def _work(connection: Connection, number: int, parent: int, device: str) -> None:
     """The life of a worker: jobs in, results out, until the parent hangs up."""
     os.setsid()  # a group of its own: Ctrl-C reaches only the parent, a kill reaches children
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     settle_process()
+    if device == "cpu":
+        prepare()
     with suppress(EOFError, OSError):  # the parent has hung up, perhaps amid an answer
         connection.send(READY)
         while True:
@@ -197,8 +202,9 @@ class Processes:
     limit is killed, children included, and gives `timed_out`; both are replaced.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, device: str = "cpu") -> None:
         os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+        self._device = device
         self._context = multiprocessing.get_context("spawn")
         self._workers = [self._start(number) for number in range(count)]
 
@@ -206,7 +212,7 @@ class Processes:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=_work,
-            args=(theirs, number, os.getpid()),
+            args=(theirs, number, os.getpid(), self._device),
             name=f"ablations-{number}",
             daemon=True,
         )

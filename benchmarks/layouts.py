@@ -5,6 +5,7 @@ this table and are never timed when trials are trained. Every sample is the seco
 core for one stack trained by `ablations.training.train`; samples are interleaved in random
 order, and a way's ratio to what is committed comes with its interval over the rounds. A
 stack that a way does not concern has ratios near 1, which shows what the samples are worth.
+Stacks of plain networks are trained both by the kernels and by torch, as those of others are.
 
 Raw samples go to RESULTS/layouts.csv, after every round.
 """
@@ -17,20 +18,20 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from tabulate import tabulate
 
-from ablations import layout, processor
+from ablations import layout, processor, training
 from ablations.levels import Level
 from ablations.options import Parser, whole_number
 from ablations.records import write_csv
 from ablations.stacking import Stack
-from ablations.training import train
 from benchmarks.speedup import contest, geometric_mean
 
 COLUMNS = ["stack", "trials", "way", "round", "order", "seconds"]
@@ -52,6 +53,7 @@ class Way:
     constants: Mapping[str, float] = field(default_factory=dict)
     setup: Setup = Setup()
     together: int | None = None  # trials of a stack that are trained together; None: all
+    compiled: bool = True  # whether the kernels take the steps that they can take
 
 
 def ways() -> dict[str, Way]:
@@ -63,39 +65,51 @@ def ways() -> dict[str, Way]:
         found[f"2^{power} numbers of a layer"] = Way({"ELEMENTS": 1 << power})
     found["trial by trial, whatever the size"] = Way({"WORK": 0})
     found["never trial by trial"] = Way({"WORK": math.inf})
+    found["steps by torch"] = Way(compiled=False)
     found["stacks of 4"] = Way(together=4)
     found["memory given back"] = Way(setup=Setup(keeps_memory=False))
     found["two threads"] = Way(setup=Setup(threads=2))
     return found
 
 
-def stacks() -> dict[str, Stack]:
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A stack, and whether the kernels may take its steps."""
+
+    stack: Stack
+    compiled: bool
+
+
+def stacks() -> dict[str, Trained]:
     """Small and large networks, few and many examples, with and without convolutions."""
     whole = {"standardise": False}
     cnn = Level("cnn", (("kernel", 3),))
-    found = [
-        contest(
-            "spiral 2-100-3, 32 trials", "spiral", 32, {"points": 1000, **whole}, steps=60,
-            rate=0.001, split="none", levels={"depth": 1, "width": 100}, evaluations=2,
-        ),
-        contest(
-            "digits 64-32-32-10, 50 trials", "digits", 50, steps=120, rate=0.001,
-            levels={"minibatch": 64, "width": 32}, evaluations=2,
-        ),
-        contest(
-            "digits 64-128-128-10, 50 trials", "digits", 50, steps=30, rate=0.001,
-            levels={"minibatch": 64, "width": 128}, evaluations=2,
-        ),
-        contest(
-            "spiral 2-512-512-3, 8 trials", "spiral", 8, {"points": 1000, **whole}, steps=3,
-            rate=0.001, split="none", levels={"depth": 2, "width": 512}, evaluations=1,
-        ),
-        contest(
-            "digits CNN of 16 channels, 10 trials", "digits", 10, steps=20, rate=0.001,
-            levels={"network": cnn, "minibatch": 64, "width": 16}, evaluations=1,
-        ),
-    ]  # fmt: skip
-    return {each.name: each.stack for each in found}
+    small = contest(
+        "digits 64-32-32-10, 50 trials", "digits", 50, steps=120, rate=0.001,
+        levels={"minibatch": 64, "width": 32}, evaluations=2,
+    )  # fmt: skip
+    large = contest(
+        "digits 64-128-128-10, 50 trials", "digits", 50, steps=30, rate=0.001,
+        levels={"minibatch": 64, "width": 128}, evaluations=2,
+    )  # fmt: skip
+    spiral = contest(
+        "spiral 2-100-3, 32 trials", "spiral", 32, {"points": 1000, **whole}, steps=60,
+        rate=0.001, split="none", levels={"depth": 1, "width": 100}, evaluations=2,
+    )  # fmt: skip
+    wide = contest(
+        "spiral 2-512-512-3, 8 trials", "spiral", 8, {"points": 1000, **whole}, steps=3,
+        rate=0.001, split="none", levels={"depth": 2, "width": 512}, evaluations=1,
+    )  # fmt: skip
+    images = contest(
+        "digits CNN of 16 channels, 10 trials", "digits", 10, steps=20, rate=0.001,
+        levels={"network": cnn, "minibatch": 64, "width": 16}, evaluations=1,
+    )  # fmt: skip
+    plain = [small, large, spiral, wide]
+    found = {each.name: Trained(each.stack, compiled=True) for each in plain}
+    found |= {
+        f"{each.name}, by torch": Trained(each.stack, compiled=False) for each in [*plain, images]
+    }
+    return found
 
 
 @contextmanager
@@ -111,13 +125,22 @@ def replaced(constants: Mapping[str, float]) -> Iterator[None]:
             setattr(layout, name, value)
 
 
-def seconds_of(stack: Stack, way: Way) -> float:
+@contextmanager
+def steps_by_torch() -> Iterator[None]:
+    """Nothing is compiled for a while."""
+    with patch("ablations.training.compilable", lambda *_: False):
+        yield
+
+
+def seconds_of(trained: Trained, way: Way) -> float:
     """Seconds of this process, times its threads, for all trials of a stack."""
+    stack = trained.stack
     size = way.together or len(stack.members)
-    with replaced(way.constants):
+    compiled = trained.compiled and way.compiled
+    with replaced(way.constants), nullcontext() if compiled else steps_by_torch():
         start = time.perf_counter()
         for k in range(0, len(stack.members), size):
-            train(stack, stack.members[k : k + size])
+            training.train(stack, stack.members[k : k + size])
         return (time.perf_counter() - start) * way.setup.threads
 
 
@@ -151,7 +174,7 @@ def measure(rounds: int) -> Iterator[list[dict[str, Any]]]:
             pipe = pipes[tried[way].setup]
             pipe.send((trained[name], tried[way]))
             seconds = pipe.recv()
-            values = (name, len(trained[name].members), way, number, place, seconds)
+            values = (name, len(trained[name].stack.members), way, number, place, seconds)
             rows.append(dict(zip(COLUMNS, values, strict=True)))
         if number >= 0:
             yield rows

@@ -53,6 +53,12 @@ def trained(monkeypatch):
 
 
 @pytest.fixture
+def by_torch(monkeypatch):
+    """Steps are taken by torch, as on a GPU, where kernels would take them."""
+    monkeypatch.setattr("ablations.training.compilable", lambda *_: False)
+
+
+@pytest.fixture
 def rng():
     """Random arrays that are the same in every run of the tests."""
     return np.random.default_rng(20)

@@ -11,9 +11,8 @@ from ablations.costs import predicted_seconds, work
 from ablations.planning import fit_prices
 
 
-def test_the_work_of_a_small_stack_by_hand():
-    """Two trials and the spare, 90 examples, 4 steps of 32, evaluated 2 times and at the start."""
-    stack = stack_of(
+def by_hand(**levels):
+    return stack_of(
         "spiral",
         seeds=(0, 1),
         steps=4,
@@ -22,23 +21,45 @@ def test_the_work_of_a_small_stack_by_hand():
         depth=1,
         width=5,
         minibatch=32,
+        **levels,
     )
+
+
+def test_the_work_of_a_small_stack_by_hand():
+    """Two trials and the spare, 90 examples, 4 steps of 32, evaluated 2 times and at the start."""
     trained, evaluated = 3 * 4 * 32, 3 * (3 * (90 + 30) + 90 + 30 + 60)
     units, multiplied = 5 + 3, 2 * 5 + 5 * 3
-    assert work(stack) == pytest.approx(
-        {
-            "stack": 1,
-            "loaded": 2 * (90 + 30 + 60) * 2e-6,
+    either = {
+        "stack": 1,
+        "loaded": 2 * (90 + 30 + 60) * 2e-6,
+        "evaluation": 3,
+        "evaluated layer call": 6,
+        "row": 6,
+        "input": (trained + evaluated) * 2e-6,
+    }
+    parameters = 3 * 4 * 3 * (multiplied + 5 + 3) * 1e-6
+    assert work(by_hand(activation="prelu")) == pytest.approx(
+        either
+        | {
             "step": 4,
             "layer call": 8,
-            "evaluation": 3,
-            "evaluated layer call": 6,
-            "row": 6,
-            "input": (trained + evaluated) * 2e-6,
             "update": 4 * 2,
-            "parameter": 3 * 4 * 3 * (multiplied + 5 + 3) * 1e-6,
+            "parameter": parameters + 3 * 4 * 3 * 1e-6,  # the slope
             "layer unit": (3 * trained + evaluated) * units * 1e-6,
             "layer multiplication": (3 * trained + evaluated) * multiplied * 1e-9,
+            "layer prelu": (3 * trained + evaluated) * 5 * 1e-6,
+            "layer prelu call": 4,
+        }
+    )
+    assert work(by_hand()) == pytest.approx(
+        either
+        | {
+            "compiled call": 3 * 4 * 2 * 1e-6,
+            "compiled parameter": parameters,
+            "compiled unit": 3 * trained * units * 1e-6,
+            "compiled multiplication": 3 * trained * multiplied * 1e-9,
+            "layer unit": evaluated * units * 1e-6,
+            "layer multiplication": evaluated * multiplied * 1e-9,
         }
     )
 
@@ -48,17 +69,19 @@ def grows(name, before, after):
 
 
 DIGITS = {"task": "digits", "minibatch": 64, "width": 8}
+NORMED = {**DIGITS, "norm": "batch"}  # whose steps torch takes
 CNN = {**DIGITS, "network": "cnn", "depth": 1}
 
 
 @pytest.mark.parametrize(
     ("name", "before", "after", "factor"),
     [
-        ("step", DIGITS, {**DIGITS, "steps": 40}, 2),
+        ("step", NORMED, {**NORMED, "steps": 40}, 2),
+        ("compiled call", DIGITS, {**DIGITS, "steps": 40}, 2),
         ("loaded", DIGITS, {**DIGITS, "seeds": (0, 1, 2)}, 3),
         ("row", {**DIGITS, "evaluations": 3}, {**DIGITS, "evaluations": 7}, 2),
         ("row", {**DIGITS, "evaluations": 20}, {**DIGITS, "evaluations": 9000}, 1),
-        ("step", {**DIGITS, "epochs": 1}, {**DIGITS, "epochs": 1, "minibatch": 11}, 98 / 17),
+        ("step", {**NORMED, "epochs": 1}, {**NORMED, "epochs": 1, "minibatch": 11}, 98 / 17),
         ("convolution call", CNN, {**CNN, "depth": 2}, 3 / 2),
         ("convolution call", CNN, {**CNN, "steps": 40}, 2),
         ("loaded", DIGITS, {**DIGITS, "task": "mnist"}, 70_000 * 784 / (1797 * 64)),
@@ -83,13 +106,15 @@ def test_work_that_others_do_not_do_is_counted(name, change):
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("layer dropout", {"regularisation": "dropout"}),
+        ("compiled dropout", {"regularisation": "dropout"}),
+        ("layer dropout", {"regularisation": "dropout", "norm": "batch"}),
         ("layer layer norm", {"norm": "layer"}),
         ("layer batch norm", {"regularisation": "batch_norm"}),
-        ("layer exponential", {"activation": "gelu"}),
+        ("compiled exponential", {"activation": "gelu"}),
+        ("layer exponential", {"activation": "gelu", "norm": "layer"}),
         ("layer prelu", {"activation": "prelu"}),
         ("convolution batch norm", {"network": "cnn", "norm": "batch"}),
-        ("update", {"optimizer": "adamw"}),
+        ("update", {"optimizer": "adamw", "norm": "layer"}),
     ],
 )
 def test_work_that_only_some_levels_do_has_a_price_of_its_own(name, change):
@@ -105,7 +130,7 @@ def test_a_folder_that_was_not_read_yet_has_a_cost():
 
 def test_seconds_are_the_sum_of_prices_times_work(monkeypatch):
     monkeypatch.setattr(costs, "prices", lambda: {"stack": 2.0, "step": 0.5})
-    assert predicted_seconds(stack_of(steps=20)) == 2 + 0.5 * 20
+    assert predicted_seconds(stack_of(steps=20, norm="layer")) == 2 + 0.5 * 20
 
 
 def test_prices_are_found_again_from_the_seconds_they_made(rng):

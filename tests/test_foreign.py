@@ -232,7 +232,8 @@ def test_an_mlp_given_as_a_module_trains_as_the_built_in_one(folder, monkeypatch
     built_in = replace(stack, cell=replace(stack.cell, network=Level("mlp")))
     found, expected = (train(each, dtype=torch.float64) for each in (stack, built_in))
 
-    assert (found.way, expected.way) == ("vmap", "stacked")
+    assert found.way == "vmap"
+    assert expected.way in {"stacked", "compiled"}
     assert len(found.rows) == 6
     for ours, theirs in zip(found.rows, expected.rows, strict=True):
         for key in theirs.keys() & ours.keys() - {"trial", "status"}:
@@ -484,7 +485,7 @@ def test_a_study_of_networks_of_ones_own_is_run_and_says_which_way_each_went(tmp
     results = tmp_path / "results" / "own"
     stacks = pd.read_csv(results / "stacks.csv").set_index("cell")["way"].to_dict()
     assert stacks == {
-        "network=mlp": "stacked",
+        "network=mlp": "compiled",
         "network=module(source=own.py:mlp)": "vmap",
         "network=module(source=own.py:dropout)": "alone",
     }

@@ -6,12 +6,13 @@ import torch
 from conftest import stack_of
 from scipy import stats
 
-from ablations import layout
+from ablations import layout, training
 from ablations.anatomy import parts_of
+from ablations.compiled import compilable
 from ablations.network import describe
 from ablations.stacking import Stack
 from benchmarks import layouts
-from benchmarks.layouts import COMMITTED, Way, render, replaced, stacks, ways
+from benchmarks.layouts import COMMITTED, Trained, Way, render, replaced, stacks, ways
 
 
 def layout_of(stack: Stack, examples: int) -> layout.Layout:
@@ -28,21 +29,33 @@ def layout_of(stack: Stack, examples: int) -> layout.Layout:
 
 
 def test_every_way_of_cutting_changes_the_layout_of_some_stack():
-    committed = [layout_of(stack, 1000) for stack in stacks().values()]
+    committed = [layout_of(each.stack, 1000) for each in stacks().values()]
     for name, way in ways().items():
         with replaced(way.constants):
-            changed = [layout_of(stack, 1000) for stack in stacks().values()]
+            changed = [layout_of(each.stack, 1000) for each in stacks().values()]
         assert (changed != committed) == bool(way.constants), name
-    assert [layout_of(stack, 1000) for stack in stacks().values()] == committed
+    assert [layout_of(each.stack, 1000) for each in stacks().values()] == committed
 
 
 def test_a_way_trains_all_trials_in_stacks_of_its_size(monkeypatch):
     trained = []
-    monkeypatch.setattr(layouts, "train", lambda stack, members: trained.append(members))
+    monkeypatch.setattr(training, "train", lambda stack, members: trained.append(members))
     stack = stack_of("spiral", seeds=range(5))
-    assert layouts.seconds_of(stack, Way(together=2)) > 0
+    assert layouts.seconds_of(Trained(stack, compiled=True), Way(together=2)) > 0
     assert [len(members) for members in trained] == [2, 2, 1]
     assert tuple(member for members in trained for member in members) == stack.members
+
+
+@pytest.mark.parametrize("stack", [True, False])
+@pytest.mark.parametrize("way", [True, False])
+def test_kernels_take_the_steps_where_both_let_them(monkeypatch, stack, way):
+    said, train = [], training.train
+    monkeypatch.setattr(
+        training, "train", lambda stack, members: said.append(train(stack, members).way)
+    )
+    layouts.seconds_of(Trained(stack_of("spiral", steps=2), stack), Way(compiled=way))
+    assert said == ["compiled" if stack and way else "stacked"]
+    assert training.compilable is compilable
 
 
 def test_the_table_holds_ratios_to_what_is_committed():

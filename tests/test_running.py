@@ -88,7 +88,7 @@ def test_a_run_leaves_a_row_for_every_trial_of_the_study(go, tmp_path):
     stacks = read_rows(folder, "stacks")
     assert {row["stack"] for row in stacks} == {path.stem for path in records(folder)}
     assert {row["stack"] for row in rows} == {row["stack"] for row in stacks}
-    assert {(row["way"], row["attempt"]) for row in stacks} == {("stacked", "1")}
+    assert {(row["way"], row["attempt"]) for row in stacks} == {("compiled", "1")}
     machine = json.loads((tmp_path / "results" / "machine.json").read_text())
     assert machine["studies"]["tiny"]["profile"] == "standard"
     assert machine["studies"]["tiny"]["seconds"] > 0
@@ -329,7 +329,7 @@ def test_a_trial_that_raises_is_a_row_and_the_others_finish(go, tmp_path, monkey
     assert f"tiny: {CULPRIT} failed: ValueError: a bad day" in said
     assert "trained again one by one" in said
     ways = Counter((row["way"], row["attempt"]) for row in read_rows(folder, "stacks"))
-    assert ways == {("stacked", "1"): 3, ("alone", "2"): 1}
+    assert ways == {("compiled", "1"): 3, ("alone", "2"): 1}
 
     assert go().complete
     assert tables(folder) == tables(tmp_path / "sound" / "tiny")

@@ -5,6 +5,7 @@ import math
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import (
@@ -31,6 +32,7 @@ from ablations.minibatches import Minibatches
 from ablations.network import describe, initial_values, stacked_gradient, view_values
 from ablations.optimizers import plain_optimizer, stacked_optimizer
 from ablations.regularisation import add_penalty, augment, weight_mask
+from ablations.state import curve_stride
 from ablations.streams import Streams
 from ablations.tasks import TaskError, load_task
 from ablations.training import _add_up, _context, _prepare, train
@@ -213,10 +215,39 @@ class DropoutFromStream(nn.Module):
         return x * keep / (1 - self.rate)
 
 
+class DropoutFromKernels(nn.Module):
+    """nn.Dropout whose masks are those of the kernels: SplitMix64, one number per unit."""
+
+    def __init__(self, rate, key, before, units):
+        super().__init__()
+        self.rate, self.key, self.before, self.units, self.step = rate, key, before, units, 0
+
+    def forward(self, x):
+        """`before` units lie between the inputs and this layer, `units` in all hidden ones."""
+        if not self.training:
+            return x
+        drawn = []
+        for start in range(0, len(x), 512):  # as many as pass through the network at once
+            part = x[start : start + 512]
+            first = (self.step * self.rows + start) * self.units + len(part) * self.before
+            drawn.append(splitmix64(self.key, first, part.numel()) >> np.uint64(40))
+        self.step += 1
+        keep = torch.from_numpy(np.concatenate(drawn) / 2.0**24 >= self.rate).view(x.shape)
+        return x * keep / (1 - self.rate)
+
+
+def splitmix64(key, start, count):
+    """Outputs start + 1, ... of the generator seeded by `key`: Steele, Lea and Flood (2014)."""
+    z = [(key + (start + k + 1) * 0x9E3779B97F4A7C15) % 2**64 for k in range(count)]
+    z = [(v ^ v >> 30) * 0xBF58476D1CE4E5B9 % 2**64 for v in z]
+    z = [(v ^ v >> 27) * 0x94D049BB133111EB % 2**64 for v in z]
+    return np.array([v ^ v >> 31 for v in z], np.uint64)
+
+
 class Notebook:
     """One trial as a user would train it: a module, torch.optim, minibatches in a loop."""
 
-    def __init__(self, stack, member, dtype=torch.float64):
+    def __init__(self, stack, member, dtype=torch.float64, way="stacked"):
         streams = Streams(stack.study_seed, stack.task.name)
         self.stack, self.cell = stack, stack.cell
         self.streams = {
@@ -229,9 +260,15 @@ class Notebook:
             network, self.cell, [member.seed], streams=streams, dtype=dtype
         )
         self.module = plain_trial(network, flat[0], buffers[0])
-        for block in self.module:
-            if hasattr(block, "dropout"):
-                block.dropout = DropoutFromStream(block.dropout.p, self.streams["dropout"])
+        hidden = [block for block in self.module if hasattr(block, "dropout")]
+        for k, block in enumerate(hidden):
+            block.dropout = DropoutFromStream(block.dropout.p, self.streams["dropout"])
+            if way == "compiled":
+                width, key = self.cell.width, self.streams["dropout"].initial_seed()
+                block.dropout = DropoutFromKernels(
+                    block.dropout.rate, key, width * k, width * len(hidden)
+                )
+                block.dropout.rows = self.cell.minibatch
         self.optimizer = plain_optimizer(self.cell, self.module.parameters(), member.learning_rate)
         self.scheduler = self._scheduler(stack.steps)
         self.loss = plain_loss(self.cell)
@@ -294,9 +331,9 @@ class Notebook:
             self.evaluate(step, norm)
         return self
 
-    def measures(self, name):
-        """Loss without smoothing, and accuracy or r2, on one part of the data."""
-        x, y = self.part(name)
+    def measures(self, name, every=1):
+        """Loss without smoothing, and accuracy or r2, on every so-manieth example of a part."""
+        x, y = (tensor[::every] for tensor in self.part(name))
         plain = replace(self.cell, regularisation=cell_of().regularisation)
         self.module.eval()
         with torch.no_grad():
@@ -307,7 +344,9 @@ class Notebook:
         return loss, r2(outputs.T[None], y.T[None]).item()
 
     def evaluate(self, step, norm):
-        (train_loss, train_score), (val_loss, val_score) = map(self.measures, ("train", "val"))
+        every = curve_stride(len(self.part("train")[0]))
+        train_loss, train_score = self.measures("train", every)
+        val_loss, val_score = self.measures("val")
         measure = "accuracy" if self.task.classes else "r2"
         self.curve[step] = {
             "train_loss": train_loss,
@@ -322,6 +361,7 @@ class Notebook:
 SMALL = {"points": 40, "validation_points": 20, "test_points": 30}
 SPIRAL = ("spiral", {"settings": SMALL})
 WAVE = ("wave", {"settings": SMALL})
+MANY = ("spiral", {"settings": {**SMALL, "points": 450}})
 RECIPES = {
     "mlp, full batch": (*SPIRAL, {"activation": "tanh"}),
     "linear model": ("line", {"settings": SMALL}, {"depth": 0, "optimizer": "sgd"}),
@@ -357,6 +397,7 @@ RECIPES = {
             "augmentation": "shift",
         },
     ),
+    "more examples than pass at once": (*MANY, {"minibatch": 1100, "activation": "tanh"}),
     "flip": ("digits", {}, {"minibatch": 30, "train_size": 100, "augmentation": "flip"}),
 }
 SEEDS, RATES = (0, 1), (0.003, 0.03)
@@ -369,18 +410,49 @@ def assert_close(actual, expected, tolerance):
         assert actual == pytest.approx(expected, rel=tolerance, abs=tolerance)
 
 
+BY_KERNELS = sorted(
+    RECIPES.keys()
+    - {
+        "linear model",
+        "batch norm",
+        "layer norm",
+        "residual",
+        "l2",
+        "noise",
+        "cnn",
+        "cnn, dropout, shift",
+        "flip",
+    }
+)  # prelu is the activation of "l2"
+DROPOUT_OF_MANY = (*MANY, {"minibatch": 1100, "regularisation": "dropout", "depth": 3, "width": 5})
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_training_runs_free_beside_a_notebook(recipe):
+def test_training_runs_free_beside_a_notebook(by_torch, recipe):
+    """Each operation of torch for all trials at once."""
+    assert_runs_beside_a_notebook(RECIPES[recipe], "stacked")
+
+
+@pytest.mark.parametrize(
+    "recipe", [*(RECIPES[name] for name in BY_KERNELS), DROPOUT_OF_MANY], ids=[*BY_KERNELS, "many"]
+)
+def test_compiled_training_runs_free_beside_a_notebook(recipe):
+    """One trial after the other, compiled."""
+    assert_runs_beside_a_notebook(recipe, "compiled")
+
+
+def assert_runs_beside_a_notebook(recipe, way):
     """Every number of curves and rows after up to 24 steps, to 1e-9 in float64.
 
     Two seeds at two rates in one stack; each notebook trains one of the four alone.
     """
-    task, data, levels = RECIPES[recipe]
+    task, data, levels = recipe
     stack = stack_of(task, seeds=SEEDS, rates=RATES, steps=24, evaluations=8, **data, **levels)
     outcome = train(stack, dtype=torch.float64)
+    assert outcome.way == way
     assert [row["trial"] for row in outcome.rows] == [member.name for member in stack.members]
     for member, row in zip(stack.members, outcome.rows, strict=True):
-        notebook = Notebook(stack, member).train()
+        notebook = Notebook(stack, member, way=way).train()
         curve = [point for point in outcome.curves if point["trial"] == member.name]
         assert [point["step"] for point in curve] == [0, 3, 6, 9, 12, 15, 18, 21, 24]
         per_epoch = math.ceil(len(notebook.part("train")[0]) / minibatch_of(notebook))
@@ -492,7 +564,7 @@ def test_early_stopping_restores_the_best_weights_and_stops_in_time(patience):
     assert early >= 3  # else nothing was tested
 
 
-def test_a_stack_whose_trials_have_all_ended_takes_no_further_step(monkeypatch):
+def test_a_stack_whose_trials_have_all_ended_takes_no_further_step(monkeypatch, by_torch):
     """Steps are counted where each begins, at its gradient."""
     steps = []
 

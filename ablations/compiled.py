@@ -1,0 +1,264 @@
+"""Steps of plain fully connected networks on a CPU, compiled.
+
+Torch takes all trials of a stack through one operation after the other: in every step the
+weights, gradients, moments and activations of all of them stream through the cache, and every
+operation is called from Python. The kernels take one trial through all its steps up to the next
+evaluation and then turn to the next trial, so that what a trial needs stays with its core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ablations.design import Cell
+from ablations.layers import SELU_ALPHA, SELU_SCALE, Activation, Dropout, Flatten, Layer, Linear
+from ablations.losses import label_smoothing
+from ablations.minibatches import Minibatches
+from ablations.network import Network
+from ablations.optimizers import Optimizer
+from ablations.products import narrow
+from ablations.regularisation import penalty_strengths
+from ablations.state import Training
+
+Numbers = npt.NDArray[Any]
+
+
+class Values(NamedTuple):
+    """What training changes. In all but `flat` the weights of a layer lie transposed, (D, H)."""
+
+    flat: Numbers  # (M, P) parameters, written after the last step
+    own: Numbers  # (M, P) the same, as the kernels have them
+    gradient: Numbers  # (M, P) of the last step, without penalties
+    first: Numbers  # (M, P) state of the optimizer, or (M, 0)
+    second: Numbers
+
+
+class Recipe(NamedTuple):
+    """What all trials of a stack have in common; kinds are places in the lists below."""
+
+    sizes: Numbers  # (L + 1,) units of each layer, inputs and outputs included
+    examples: int  # that pass through the network at once
+    thin: int  # rows or columns of a sum over examples up to which the kernels sum themselves
+    activation: int
+    setting: Numbers  # of the activation, see `kernels.activated`
+    dropout: np.number  # rate; negative for none
+    loss: int
+    delta: np.number  # of the loss
+    smoothing: np.number  # of the labels
+    rule: int
+    l1: np.number  # strengths of penalties on weights
+    l2: np.number
+
+
+class Schedule(NamedTuple):
+    """What T steps have of their own."""
+
+    start: int  # steps before them
+    coefficients: Numbers  # (T, M, K) of the optimizer's rule
+    decay: Numbers  # (T, M) weight decay that is added to the gradient
+    shrink: Numbers  # (T, M) what decoupled weight decay multiplies parameters by
+    rows: Numbers  # (M, T', N) of the pool in each step; T' is 1 where all steps have the same
+    counts: Numbers  # (T',) how many of a step's rows count
+
+
+class Pool(NamedTuple):
+    """All n examples of a task, and what makes them those of a trial."""
+
+    inputs: Numbers  # (n, D) numbers or bytes: times factor, less offset
+    factor: Numbers  # (M, D)
+    offset: Numbers  # (M, D)
+    labels: Numbers  # (n,) classes, or (0,) where targets are
+    numbers: Numbers  # (n, C): times unit, less middle
+    unit: Numbers  # (M,)
+    middle: Numbers  # (M,)
+    keys: Numbers  # (M,) seeds of dropout's random numbers
+
+
+# What the kernels know, and by which numbers: the places in these lists.
+ACTIVATIONS = (
+    "identity", "relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus", "softsign",
+    "tanh", "sigmoid", "hardtanh", "hardswish", "hardshrink", "softshrink", "tanhshrink",
+)  # fmt: skip
+LOSSES = ("cross_entropy", "bce", "mse", "quadratic", "l1", "huber")
+RULES = (
+    "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam",
+    "radam", "adamax",
+)  # fmt: skip
+OTHERS = {"input_noise", "auxiliary_loss"}  # regularisers that they do not know
+
+
+def compilable(cell: Cell, network: Network, device: torch.device) -> bool:
+    """Whether the kernels take the steps of a canonical cell's trials.
+
+    Linear models are so small that torch, which takes all of them at once, is faster.
+    """
+    first, *layers = (layer for block in network.blocks for _, layer in block.layers)
+    kinds = [layer for layer in layers if not isinstance(layer, Dropout)]
+    return (
+        device.type == "cpu"
+        and cell.regularisation.name not in OTHERS
+        and cell.augmentation.name == "none"
+        and not any(block.residual for block in network.blocks)
+        and isinstance(first, Flatten)
+        and len(kinds) > 1
+        and all(map(_is_linear, kinds[::2]))
+        and all(map(_is_known, kinds[1::2]))
+    )
+
+
+def _is_linear(layer: Layer) -> bool:
+    return isinstance(layer, Linear) and layer.bias
+
+
+def _is_known(layer: Layer) -> bool:
+    return isinstance(layer, Activation) and layer.name in {*ACTIVATIONS, "selu", "celu"}
+
+
+class CompiledSteps:
+    """The steps of a stack that is compilable; its optimizer is an `Optimizer`."""
+
+    def __init__(self, training: Training, batches: Minibatches) -> None:
+        self.batches = batches
+        self._go_on_with(training)
+
+    def _go_on_with(self, training: Training) -> None:
+        self.training = training
+        self.recipe, self.pool = _recipe(training), _pool(training)
+        self.values = _values(training)
+        _kernels().turned(self.values.flat, self.values.own, self.recipe.sizes)
+
+    def keep(self, training: Training, rows: Tensor) -> None:
+        """Go on with some rows of the stack, (K,), which are `training` now."""
+        self.batches.keep(training, rows)
+        self._go_on_with(training)
+
+    def take(self, start: int, end: int, note: Callable[[], None]) -> None:
+        """Take the steps from `start`, counted from 0, up to `end`.
+
+        Args:
+            note: told when the gradient of the stack is that of the last step, without penalties.
+        """
+        schedule = _schedule(self.training, self.batches, start, end)
+        _kernels().take_steps(self.values, self.recipe, schedule, self.pool)
+        note()
+
+
+@cache
+def _kernels() -> ModuleType:
+    """The kernels; their matrix products take as many threads as torch does."""
+    from scipy.linalg import cython_blas  # noqa: F401, PLC0415, which Numba multiplies by
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    from ablations import kernels  # noqa: PLC0415, half a second that only training needs
+
+    threadpool_limits(torch.get_num_threads(), user_api="blas")
+    return kernels
+
+
+def prepare() -> None:
+    """Compile the kernels for single precision, which takes some ten seconds once, or load them."""
+    kernels, number = _kernels(), np.float32(0)
+    flat, table, whole = (
+        np.zeros(0, np.float32),
+        np.zeros((0, 2), np.float32),
+        np.zeros(0, np.int64),
+    )
+    kernels.turned(table, table, whole)
+    kernels.take_steps(
+        Values(*[table] * 5),
+        Recipe(np.ones(2, np.int64), 1, 0, 0, flat, number, 0, number, number, 0, number, number),
+        Schedule(0, table[None], table, table, whole[None, None], whole),
+        Pool(table, table, table, whole, table, flat, flat, whole.astype(np.uint64)),
+    )
+
+
+def _values(training: Training) -> Values:
+    flat, gradient = training.values.flat.numpy(), training.whole.gradient.flat.numpy()
+    trials = len(flat) - training.layout.spares  # which need no training
+    states = [state.numpy() for state in training.optimizer.state.values()]
+    nothing = np.empty((len(flat), 0), flat.dtype)
+    own = np.empty((trials, training.parameters), flat.dtype)
+    return Values(flat, own, gradient, *states, *[nothing] * (2 - len(states)))
+
+
+def _recipe(training: Training) -> Recipe:
+    cell, number = training.cell, training.values.flat.numpy().dtype.type
+    layers = [layer for block in training.network.blocks for _, layer in block.layers]
+    linear = [layer for layer in layers if isinstance(layer, Linear)]
+    l1, l2 = penalty_strengths(cell)
+    activation, setting = _activation(cell)
+    return Recipe(
+        examples=training.layout.examples,
+        thin=narrow(),
+        sizes=np.array([linear[0].inputs, *(layer.outputs for layer in linear)]),
+        activation=ACTIVATIONS.index(activation),
+        setting=np.array(setting, number),
+        dropout=number(cell.settings("regularisation").get("rate", -1)),
+        loss=LOSSES.index(cell.loss.name),
+        delta=number(cell.settings("loss").get("delta", 0)),
+        smoothing=number(label_smoothing(cell)),
+        rule=RULES.index(cell.optimizer.name),
+        l1=number(l1),
+        l2=number(l2),
+    )
+
+
+def _activation(cell: Cell) -> tuple[str, list[float]]:
+    """The kernels' name for an activation, and its three settings."""
+    name, given = cell.activation.name, cell.settings("activation")
+    match name:
+        case "elu":
+            return "elu", [1, float(given["alpha"]), 1]
+        case "selu":
+            return "elu", [SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1]
+        case "celu":
+            return "elu", [1, float(given["alpha"]), 1 / float(given["alpha"])]
+        case _:
+            return name, [*map(float, given.values()), 0, 0, 0][:3]
+
+
+def _schedule(training: Training, batches: Minibatches, start: int, end: int) -> Schedule:
+    optimizer = training.optimizer
+    assert isinstance(optimizer, Optimizer)
+    own = {name: c[start:end, :, 0].numpy() for name, c in optimizer.coefficients.items()}
+    like = own["rate"]
+    decay, shrink = own.pop("decay", np.zeros_like(like)), own.pop("shrink", np.ones_like(like))
+    rows, counts = batches.next_rows(end - start)
+    return Schedule(
+        start=start,
+        coefficients=np.stack(list(own.values()), 2),
+        decay=np.ascontiguousarray(decay),
+        shrink=np.ascontiguousarray(shrink),
+        rows=rows.numpy(),
+        counts=counts,
+    )
+
+
+def _pool(training: Training) -> Pool:
+    task = training.task.of_trials(training.seed_of)
+    shift, scale = task.shift, task.scale
+    middle, unit = task.target_shift, task.target_scale
+    if not task.raw:
+        shift, scale, middle, unit = shift * 0, scale * 0 + 1, middle * 0, unit * 0 + 1
+    most = 255 if task.inputs.dtype == torch.uint8 else 1
+    pixels = task.inputs[0, 0].numel()  # of each channel; a plain feature is one
+    nothing = np.empty(0, np.int64)
+    keys = np.array([each.initial_seed() for each in training.streams["dropout"]], np.uint64)
+    return Pool(
+        inputs=task.inputs.flatten(1).contiguous().numpy(),
+        factor=(1 / (scale * most)).repeat_interleave(pixels, 1).numpy(),
+        offset=(shift / scale).repeat_interleave(pixels, 1).numpy(),
+        labels=task.targets.numpy() if task.classes else nothing,
+        numbers=shift.new_empty(0, 1).numpy() if task.classes else task.targets.numpy(),
+        unit=(1 / unit).numpy(),
+        middle=(middle / unit).numpy(),
+        keys=keys[training.seed_of.numpy()],
+    )
