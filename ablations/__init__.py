@@ -17,6 +17,7 @@ Contents, in the order in which the data flows:
     stacking        trials of equal shape, grouped
     layout          blocks of trials, parts of examples
     state, minibatches   a stack while it is trained, the examples of its steps
+    compiled, kernels, elementary   steps of plain networks on a CPU, compiled
     compaction      a stack without the trials that have ended
     evaluation, history   what evaluations show, trial by trial
     outcome, training   what a stack leaves behind; one stack, trained to the end

@@ -8,8 +8,11 @@ evaluation and then turn to the next trial, so that what a trial needs stays wit
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -32,7 +35,10 @@ Numbers = npt.NDArray[Any]
 
 
 class Values(NamedTuple):
-    """What training changes. In all but `flat` the weights of a layer lie transposed, (D, H)."""
+    """What training changes. In all but `flat` the weights of a layer lie transposed, (D, H).
+
+    So views of a stack's gradient as layers have right norms and wrong places.
+    """
 
     flat: Numbers  # (M, P) parameters, written after the last step
     own: Numbers  # (M, P) the same, as the kernels have them
@@ -45,7 +51,7 @@ class Recipe(NamedTuple):
     """What all trials of a stack have in common; kinds are places in the lists below."""
 
     sizes: Numbers  # (L + 1,) units of each layer, inputs and outputs included
-    examples: int  # that pass through the network at once
+    at_once: int  # examples that pass through the network together
     thin: int  # rows or columns of a sum over examples up to which the kernels sum themselves
     activation: int
     setting: Numbers  # of the activation, see `kernels.activated`
@@ -65,22 +71,27 @@ class Schedule(NamedTuple):
     coefficients: Numbers  # (T, M, K) of the optimizer's rule
     decay: Numbers  # (T, M) weight decay that is added to the gradient
     shrink: Numbers  # (T, M) what decoupled weight decay multiplies parameters by
-    rows: Numbers  # (M, T', N) of the pool in each step; T' is 1 where all steps have the same
+    rows: Numbers  # (M, T', N) of the task in each step; T' is 1 where all steps have the same
     counts: Numbers  # (T',) how many of a step's rows count
 
 
-class Pool(NamedTuple):
+class Examples(NamedTuple):
     """All n examples of a task, and what makes them those of a trial."""
 
-    inputs: Numbers  # (n, D) numbers or bytes: times factor, less offset
+    inputs: Numbers  # (n, D), times factor less offset; or (0, D) where they are pixels
+    pixels: Numbers  # (n, D) bytes likewise, or (0, D)
     factor: Numbers  # (M, D)
     offset: Numbers  # (M, D)
-    labels: Numbers  # (n,) classes, or (0,) where targets are
-    numbers: Numbers  # (n, C): times unit, less middle
+    labels: Numbers  # (n,) classes, or (0,) where targets are numbers
+    numbers: Numbers  # (n, C), times unit less middle
     unit: Numbers  # (M,)
     middle: Numbers  # (M,)
     keys: Numbers  # (M,) seeds of dropout's random numbers
 
+
+HERE = Path(__file__).parent
+ROWS = 1 << 20  # rows of a task's examples that are laid out for one call of the kernels
+WORK = 1 << 33  # multiplications of forward passes in one call: a Ctrl-C waits for its end
 
 # What the kernels know, and by which numbers: the places in these lists.
 ACTIVATIONS = (
@@ -131,7 +142,7 @@ class CompiledSteps:
 
     def _go_on_with(self, training: Training) -> None:
         self.training = training
-        self.recipe, self.pool = _recipe(training), _pool(training)
+        self.recipe, self.examples = _recipe(training), _examples(training)
         self.values = _values(training)
         _kernels().turned(self.values.flat, self.values.own, self.recipe.sizes)
 
@@ -146,9 +157,27 @@ class CompiledSteps:
         Args:
             note: told when the gradient of the stack is that of the last step, without penalties.
         """
-        schedule = _schedule(self.training, self.batches, start, end)
-        _kernels().take_steps(self.values, self.recipe, schedule, self.pool)
+        training, sizes = self.training, self.recipe.sizes
+        size = len(training.seed_of) * (training.minibatch or training.train_rows.shape[1])
+        work = size * int((sizes[:-1] * sizes[1:]).sum())
+        most = max(1, min(ROWS // size, WORK // work))
+        for first in range(start, end, most):
+            schedule = _schedule(training, self.batches, first, min(first + most, end))
+            _kernels().take_steps(self.values, self.recipe, schedule, self.examples)
         note()
+
+
+def kept_in() -> Path:
+    """The folder of compiled kernels: of these very sources, which Numba would not notice."""
+    digest = sha256()
+    for name in ("compiled", "elementary", "kernels"):
+        digest.update((HERE / f"{name}.py").read_bytes())
+    name = f"kernels-{digest.hexdigest()[:12]}"
+    if os.access(HERE, os.W_OK):
+        return HERE / "__pycache__" / name
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch-ablations" / name
+    )
 
 
 @cache
@@ -164,20 +193,20 @@ def _kernels() -> ModuleType:
 
 
 def prepare() -> None:
-    """Compile the kernels for single precision, which takes some ten seconds once, or load them."""
+    """Compile the kernels for single precision, which takes seconds once, or load them."""
     kernels, number = _kernels(), np.float32(0)
-    flat, table, whole = (
-        np.zeros(0, np.float32),
-        np.zeros((0, 2), np.float32),
-        np.zeros(0, np.int64),
-    )
+    flat, whole = np.zeros(0, np.float32), np.zeros(0, np.int64)
+    table = np.zeros((0, 2), np.float32)
     kernels.turned(table, table, whole)
     kernels.take_steps(
         Values(*[table] * 5),
         Recipe(np.ones(2, np.int64), 1, 0, 0, flat, number, 0, number, number, 0, number, number),
         Schedule(0, table[None], table, table, whole[None, None], whole),
-        Pool(table, table, table, whole, table, flat, flat, whole.astype(np.uint64)),
-    )
+        Examples(
+            table, table.astype(np.uint8), table, table, whole, table, flat, flat,
+            whole.astype(np.uint64),
+        ),
+    )  # fmt: skip
 
 
 def _values(training: Training) -> Values:
@@ -196,7 +225,7 @@ def _recipe(training: Training) -> Recipe:
     l1, l2 = penalty_strengths(cell)
     activation, setting = _activation(cell)
     return Recipe(
-        examples=training.layout.examples,
+        at_once=training.layout.examples,
         thin=narrow(),
         sizes=np.array([linear[0].inputs, *(layer.outputs for layer in linear)]),
         activation=ACTIVATIONS.index(activation),
@@ -242,21 +271,22 @@ def _schedule(training: Training, batches: Minibatches, start: int, end: int) ->
     )
 
 
-def _pool(training: Training) -> Pool:
+def _examples(training: Training) -> Examples:
     task = training.task.of_trials(training.seed_of)
     shift, scale = task.shift, task.scale
     middle, unit = task.target_shift, task.target_scale
     if not task.raw:
         shift, scale, middle, unit = shift * 0, scale * 0 + 1, middle * 0, unit * 0 + 1
-    most = 255 if task.inputs.dtype == torch.uint8 else 1
-    pixels = task.inputs[0, 0].numel()  # of each channel; a plain feature is one
-    nothing = np.empty(0, np.int64)
+    bytewise = task.inputs.dtype == torch.uint8
+    inputs = task.inputs.flatten(1).contiguous()
+    of_channel = task.inputs[0, 0].numel()  # pixels; a plain feature is one
     keys = np.array([each.initial_seed() for each in training.streams["dropout"]], np.uint64)
-    return Pool(
-        inputs=task.inputs.flatten(1).contiguous().numpy(),
-        factor=(1 / (scale * most)).repeat_interleave(pixels, 1).numpy(),
-        offset=(shift / scale).repeat_interleave(pixels, 1).numpy(),
-        labels=task.targets.numpy() if task.classes else nothing,
+    return Examples(
+        inputs=inputs[:0].to(scale).numpy() if bytewise else inputs.numpy(),
+        pixels=inputs.numpy() if bytewise else inputs[:0].byte().numpy(),
+        factor=(1 / (scale * (255 if bytewise else 1))).repeat_interleave(of_channel, 1).numpy(),
+        offset=(shift / scale).repeat_interleave(of_channel, 1).numpy(),
+        labels=task.targets.numpy() if task.classes else np.empty(0, np.int64),
         numbers=shift.new_empty(0, 1).numpy() if task.classes else task.targets.numpy(),
         unit=(1 / unit).numpy(),
         middle=(middle / unit).numpy(),

@@ -54,7 +54,8 @@ def work(stack: Stack) -> dict[str, float]:
     trained = trials * steps * size
     described = describe(cell, shape, _outputs(stack.task))
     network = _network(described, shape, _outputs(stack.task))
-    compiled = compilable(cell, described, torch.device("cpu")) and not stack.running_loss
+    compiled = compilable(cell, described, torch.device("cpu"))
+    compiled = compiled and not stack.running_loss and stack.dtype != "bfloat16"
     kind = "convolution" if network.images else "layer"
     seeds = len({member.seed for member in stack.members})
     passed = BACKWARD * trained

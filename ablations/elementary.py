@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import config, njit
+
+from ablations.compiled import kept_in
 
 # exp in float32: Cephes (Moshier, 1992), expf: ln 2 in two parts, a polynomial on +-ln(2) / 2
 LOWEST, HIGHEST = np.float32(-87.3), np.float32(88.0)
@@ -36,10 +38,16 @@ B6, B8 = map(np.float32, (-2.13374055278905e-04, -1.45660718464996e-05))
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function when it is first called, and keep what comes of it where that can be."""
+    settings: Any = config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(kept_in())
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+    found: Callable[..., Any]
     try:
-        return njit(cache=True, error_model="numpy", fastmath={"contract"})(function)
+        found = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written to
-        return njit(error_model="numpy", fastmath={"contract"})(function)
+        found = njit(**options)(function)
+    settings.CACHE_DIR = before
+    return found
 
 
 @compiled

@@ -31,6 +31,7 @@ SGD, MOMENTUM, NESTEROV, ADAGRAD, ADADELTA, RMSPROP, ADAM, ADAMW, NADAM, RADAM, 
     len(RULES)
 )
 
+SOFTPLUS_THRESHOLD = 20.0  # torch's: beyond it softplus is the identity
 ROOT_HALF, NORMAL = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
 GAMMA, MIX1, MIX2 = map(
     np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -107,11 +108,13 @@ def curved(x, slopes, kind, setting):
     if kind == ELU:
         for i in range(x.size):
             slopes[i] = zero if x[i] > zero else x[i] * setting[2]
-        exponentials(slopes, one)
+        less = slopes.copy()
+        exponentials(slopes, zero)
+        exponentials(less, one)
         for i in range(x.size):
-            y = setting[1] * slopes[i]
-            slopes[i] = setting[0] if x[i] > zero else setting[2] * (y + setting[1])
-            x[i] = setting[0] * x[i] if x[i] > zero else y
+            slopes[i] *= setting[1] * setting[2]
+            slopes[i] = setting[0] if x[i] > zero else slopes[i]
+            x[i] = setting[0] * x[i] if x[i] > zero else setting[1] * less[i]
     elif kind == SILU:
         slopes[:] = x
         sigmoids(slopes)
@@ -142,6 +145,7 @@ def curved(x, slopes, kind, setting):
             slopes[i] = w + x[i] * (one - w * w) * (e / (one + e))
             x[i] *= w
     elif kind == SOFTPLUS:
+        far = x.dtype.type(SOFTPLUS_THRESHOLD)
         for i in range(x.size):
             slopes[i] = -abs(x[i] * setting[0])
         exponentials(slopes, zero)
@@ -149,8 +153,10 @@ def curved(x, slopes, kind, setting):
         log1ps(rest)
         for i in range(x.size):
             e = slopes[i]
-            slopes[i] = (e if x[i] < zero else one) / (one + e)
-            x[i] = (zero if x[i] < zero else x[i]) + rest[i] / setting[0]
+            slope = (e if x[i] < zero else one) / (one + e)
+            y = (zero if x[i] < zero else x[i]) + rest[i] / setting[0]
+            slopes[i] = one if x[i] * setting[0] > far else slope
+            x[i] = x[i] if x[i] * setting[0] > far else y
 
 
 @compiled
@@ -172,24 +178,30 @@ def dropped(x, slopes, rate, key, start):
 
 
 @compiled
-def taken(pool, m, rows, smoothing, x, y):
+def taken(examples, m, rows, smoothing, x, y):
     """Write inputs and targets of trial m into x (N, D) and y (N, C).
 
     Classes are one-hot, smoothed towards 1/C.
     """
-    factor, offset = pool.factor[m], pool.offset[m]
-    for i in range(len(x)):
-        example = pool.inputs[rows[i]]
-        for j in range(x.shape[1]):
-            x[i, j] = example[j] * factor[j] - offset[j]
-    if pool.labels.size == 0:
+    factor, offset = examples.factor[m], examples.offset[m]
+    if examples.pixels.size > 0:
+        for i in range(len(x)):
+            pixels = examples.pixels[rows[i]]
+            for j in range(x.shape[1]):
+                x[i, j] = pixels[j] * factor[j] - offset[j]
+    else:
+        for i in range(len(x)):
+            inputs = examples.inputs[rows[i]]
+            for j in range(x.shape[1]):
+                x[i, j] = inputs[j] * factor[j] - offset[j]
+    if examples.labels.size == 0:
         for i in range(len(y)):
             for j in range(y.shape[1]):
-                y[i, j] = pool.numbers[rows[i], j] * pool.unit[m] - pool.middle[m]
+                y[i, j] = examples.numbers[rows[i], j] * examples.unit[m] - examples.middle[m]
         return
     y[:] = smoothing / y.dtype.type(y.shape[1])
     for i in range(len(y)):
-        y[i, pool.labels[rows[i]]] += y.dtype.type(1) - smoothing
+        y[i, examples.labels[rows[i]]] += y.dtype.type(1) - smoothing
 
 
 @compiled
@@ -224,6 +236,10 @@ def output_gradient(z, y, recipe, count):
     elif kind in (BCE, QUADRATIC):
         sigmoids(z.reshape(z.size))
     z, y = z.reshape(z.size), y.reshape(y.size)
+    if kind == QUADRATIC:
+        for i in range(z.size):
+            z[i] = (z[i] - y[i]) * z[i] * (one - z[i]) / examples
+        return
     for i in range(z.size):
         z[i] -= y[i]
     if kind == CROSS_ENTROPY:
@@ -235,10 +251,6 @@ def output_gradient(z, y, recipe, count):
     elif kind == MSE:
         for i in range(z.size):
             z[i] = (z[i] + z[i]) / numbers
-    elif kind == QUADRATIC:
-        for i in range(z.size):
-            s = z[i] + y[i]
-            z[i] = z[i] * s * (one - s) / examples
     elif kind == L1:
         for i in range(z.size):
             z[i] = np.sign(z[i]) / numbers
@@ -489,11 +501,11 @@ def multiplied(d, slopes):
 
 
 @compiled
-def take_steps(values, recipe, schedule, pool):
+def take_steps(values, recipe, schedule, examples):
     """Train M fully connected networks for T steps, one after the other: see `compiled`."""
     sizes, kind, steps = recipe.sizes, values.own.dtype, len(schedule.coefficients)
     most, own = schedule.rows.shape[2], values.own.shape[1]
-    size, hidden = min(most, recipe.examples), sizes[1:-1].sum()
+    size, hidden = min(most, recipe.at_once), sizes[1:-1].sum()
     x, y = np.empty((most, sizes[0]), kind), np.empty((most, sizes[-1]), kind)
     room = np.empty((3, size * sizes[1:].sum()), kind)
     g, part, ones = np.empty(own, kind), np.empty(own, kind), np.ones(size, kind)
@@ -506,13 +518,13 @@ def take_steps(values, recipe, schedule, pool):
     )
     for m in range(len(values.own)):
         p, first, second = values.own[m], values.first[m], values.second[m]
-        layers, key = layers_of(p, sizes), pool.keys[m]
+        layers, key = layers_of(p, sizes), examples.keys[m]
         for t in range(steps):
             here = t % len(schedule.counts)
             count = schedule.counts[here]
             if t == 0 or len(schedule.counts) > 1:
                 rows = schedule.rows[m, here, :count]
-                taken(pool, m, rows, recipe.smoothing, x[:count], y[:count])
+                taken(examples, m, rows, recipe.smoothing, x[:count], y[:count])
             for start in range(0, count, size):
                 end = min(start + size, count)
                 if end - start != n:

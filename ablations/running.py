@@ -206,6 +206,7 @@ def record_context(task: TaskSpec, device: str) -> dict[str, Any]:
         "vectors": torch.backends.cpu.get_cpu_capability(),  # AVX2 and AVX512 round differently
         "matrices": matrix_routines(),  # and so do the routines of OpenBLAS
         "numba": version("numba"),
+        "scipy": version("scipy"),  # whose OpenBLAS multiplies for Numba
         "threads": 1,
     }
 
@@ -607,7 +608,9 @@ def run(studies: Sequence[Study], settings: Settings) -> Tally:
         return before
     for line in render_outdated(found, studies):
         print(line, file=sys.stderr, flush=True)
-    pool: Pool = Processes(settings.workers, settings.device) if settings.workers else Here()
+    pool: Pool = (
+        Processes(settings.workers, settings.device) if settings.workers else Here(settings.device)
+    )
     training = Run(found, settings, pool)
     try:
         going_on = studies

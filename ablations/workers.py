@@ -119,9 +119,11 @@ def failed_row(member: Member, status: Status, message: str) -> dict[str, Any]:
 class Here:
     """A pool without processes: jobs run one after the other in this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
         self._job: Job | None = None
         settle_process()
+        if device == "cpu":
+            prepare()
 
     def room(self) -> bool:
         """Whether no job waits."""

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {"ablations": set(), "benchmarks": {"ablations"}, "report": set()}
 # All that a GPU image has; the peers are imported only where an option asks for them.
 MEASURING = {"torch", "numpy", "pandas", "sklearn", "torchvision", "tqdm", "PIL", "tabulate"} | {
-    *("threadpoolctl", "scipy")  # scikit-learn needs them
+    *("threadpoolctl", "scipy"),  # scikit-learn needs them
+    "numba",  # for steps on a CPU alone
 }
 PEERS = {"joblib", "jax", "safetensors"}
 WITHOUT_TORCH = ("levels", "design", "studyfile", "__main__")

@@ -125,7 +125,7 @@ def test_the_new_trials_of_a_block_may_fail_alone(go, tmp_path, monkeypatch):
 def test_an_interrupted_growth_goes_on_to_the_same_bytes(go, tmp_path, monkeypatch):
     go(4)
     with monkeypatch.context() as patch:
-        patch.setattr(running, "Here", lambda: Interrupted(1))
+        patch.setattr(running, "Here", lambda *_: Interrupted(1))
         with pytest.raises(KeyboardInterrupt):
             go(14)
     assert go(14).complete

@@ -23,6 +23,7 @@ from test_training import double_by_default, per_trial, plain_penalty
 from ablations import compiled, elementary, kernels
 from ablations.compiled import CompiledSteps
 from ablations.design import objection
+from ablations.layers import Activation
 from ablations.levels import ACTIVATIONS, CLASSIFICATION_LOSSES, OPTIMIZERS, REGRESSION_LOSSES
 from ablations.losses import plain_loss
 from ablations.minibatches import Minibatches
@@ -193,10 +194,11 @@ def test_images_kept_as_bytes_train_as_floats_do(monkeypatch):
 
 
 def test_a_trial_that_diverges_leaves_the_others_alone():
-    stack = stack_of(rates=(0.01, 1e38), optimizer="sgd", settings=SMALL, steps=40)
+    """Those after it use the same room for what lies between layers."""
+    stack = stack_of(rates=(1e38, 0.01), optimizer="sgd", settings=SMALL, steps=40)
     both = train(stack)
-    assert [row["status"] for row in both.rows] == ["finished", "diverged"]
-    assert json.dumps(both.rows[0]) == json.dumps(train(stack, stack.members[:1]).rows[0])
+    assert [row["status"] for row in both.rows] == ["diverged", "finished"]
+    assert json.dumps(both.rows[1]) == json.dumps(train(stack, stack.members[1:]).rows[0])
 
 
 # Dropout
@@ -289,3 +291,68 @@ def test_preparing_leaves_nothing_to_compile_for_single_precision():
         "assert before == after == [1, 1], (before, after)\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd="tests", check=True)
+
+
+def test_kernels_of_other_sources_are_kept_elsewhere(monkeypatch, tmp_path):
+    """Numba sees changes of the file that a kernel stands in, not of those that it calls."""
+    for name in ("compiled", "elementary", "kernels"):
+        (tmp_path / f"{name}.py").write_text(name)
+    monkeypatch.setattr(compiled, "HERE", tmp_path)
+    folders = [compiled.kept_in()]
+    for name in ("compiled", "elementary", "kernels"):
+        (tmp_path / f"{name}.py").write_text("")
+        folders.append(compiled.kept_in())
+    assert len(set(folders)) == 4
+    assert {folder.parent for folder in folders} == {tmp_path / "__pycache__"}
+
+
+def test_kernels_are_kept_with_the_user_where_the_installation_is_read_only(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled.os, "access", lambda *_: False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert compiled.kept_in().parent == tmp_path / "torch-ablations"
+
+
+def test_many_steps_are_taken_in_several_calls(monkeypatch):
+    """As many as the rows of their examples, and the work, allow; bytes stay as they are."""
+    stack = stack_of(steps=30, minibatch=7, seeds=(0, 1), evaluations=3, settings=SMALL)
+    expected, calls = train(stack), []
+    trials = len(_prepare(stack, stack.members, torch.device("cpu"), torch.float32)[0].seed_of)
+    work, real = 4 * (2 * 32 + 32 * 32 + 32 * 3), kernels.take_steps
+
+    def counted(values, recipe, schedule, examples):
+        calls.append(len(schedule.coefficients))
+        real(values, recipe, schedule, examples)
+
+    monkeypatch.setattr(kernels, "take_steps", counted)
+    for name, value in (("ROWS", trials * 7 * 4), ("WORK", trials * 7 * work)):
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(compiled, name, value)
+            assert train(stack) == expected
+        assert calls == [1, 4, 4, 1, 4, 4, 2, 4, 4, 2]
+
+
+@pytest.mark.parametrize("activation", ["elu", "selu", "celu", "softplus", "sigmoid", "tanh"])
+def test_slopes_far_from_zero_are_those_of_torch(activation):
+    """Where outputs are flat in single precision, gradients are small and not zero."""
+    cell = cell_of(activation=activation)
+    name, setting = compiled._activation(cell)
+    x = np.linspace(-40, 40, 4001).astype(np.float32)
+    y, slopes, numbers = x.copy(), np.empty_like(x), np.array(setting, np.float32)
+    kernels.activated(y, slopes, compiled.ACTIVATIONS.index(name), numbers)
+    wide = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    expected = Activation(activation, tuple(cell.settings("activation").items())).module()(wide)
+    expected.sum().backward()
+    assert y == pytest.approx(expected.detach().numpy(), rel=1e-6, abs=1e-12)
+    of_outputs = activation in {"sigmoid", "tanh"}  # as torch has them
+    assert slopes == pytest.approx(wide.grad.numpy(), rel=1e-6, abs=4e-7 if of_outputs else 1e-30)
+
+
+def test_quadratic_loss_keeps_the_gradient_of_saturated_outputs():
+    z = np.linspace(-40, 0, 521).astype(np.float32).reshape(-1, 1)
+    s = special.expit(z.astype(np.float64))
+    stack = stack_of(loss="quadratic")
+    training, _ = _prepare(stack, stack.members, torch.device("cpu"), torch.float32)
+    found = z.copy()
+    kernels.output_gradient(found, np.ones_like(z), compiled._recipe(training), len(z))
+    assert found == pytest.approx((s - 1) * s * (1 - s) / len(z), rel=1e-5, abs=1e-30)

@@ -369,7 +369,7 @@ def test_a_sequential_study_that_is_done_trains_nothing_and_touches_no_file(
 def test_interrupted_at_any_stack_it_takes_the_same_looks(go, tmp_path, monkeypatch, results):
     go(LATE, results="at once")
     with monkeypatch.context() as patch:
-        patch.setattr(running, "Here", lambda: Interrupted(results))
+        patch.setattr(running, "Here", lambda *_: Interrupted(results))
         with pytest.raises(KeyboardInterrupt):
             go(LATE)
     assert go(LATE).complete

@@ -86,7 +86,7 @@ def test_a_head_in_the_middle_is_trained_with_its_weight(generator):
         assert module.eval()(x[0]).shape == (9, 3)
 
 
-def test_a_head_without_weight_leaves_the_network_as_it_is():
+def test_a_head_without_weight_leaves_the_network_as_it_is(by_torch):
     """Its own values move nothing else, and the rows are those of the plain network."""
     head = {"name": "auxiliary_loss", "weight": 0.0}
     with_head = train(stack_of(depth=2, width=32, regularisation=head)).rows[0]

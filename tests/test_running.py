@@ -186,7 +186,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(go, tmp_path, monkeypatch)
     folder = tmp_path / "results" / "tiny"
     for finished in range(3):
         with monkeypatch.context() as patch:
-            patch.setattr(running, "Here", lambda: Interrupted(1))
+            patch.setattr(running, "Here", lambda *_: Interrupted(1))
             with pytest.raises(KeyboardInterrupt):
                 go()
         assert len(records(folder)) == finished + 1
