@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ablations.anatomy import network_table
 from ablations.blocks import part_of, related_blocks
+from ablations.compiled import kept_in, prepare
 from ablations.costs import passes_alone, predicted_seconds
 from ablations.design import (
     Cell,
@@ -608,9 +609,12 @@ def run(studies: Sequence[Study], settings: Settings) -> Tally:
         return before
     for line in render_outdated(found, studies):
         print(line, file=sys.stderr, flush=True)
-    pool: Pool = (
-        Processes(settings.workers, settings.device) if settings.workers else Here(settings.device)
-    )
+    workers, device = settings.workers, settings.device
+    if device == "cpu" and not kept_in().exists():
+        told = "compiling the training steps, once after an installation"
+        print(told, file=sys.stderr, flush=True)
+        prepare()  # so that not every worker does
+    pool: Pool = Processes(workers, device) if workers else Here(device)
     training = Run(found, settings, pool)
     try:
         going_on = studies

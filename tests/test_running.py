@@ -181,6 +181,16 @@ class Interrupted(workers.Here):
         return super().results(timeout)
 
 
+def test_kernels_are_compiled_once_before_there_are_workers(go, tmp_path, monkeypatch, capsys):
+    told, kept = "compiling the training steps, once after an installation", tmp_path / "kernels"
+    monkeypatch.setattr(running, "kept_in", lambda: kept)
+    monkeypatch.setattr(running, "prepare", kept.mkdir)
+    go(results="first")
+    assert capsys.readouterr().err.count(told) == 1
+    go(results="second")
+    assert told not in capsys.readouterr().err
+
+
 def test_an_interrupted_run_goes_on_to_the_same_bytes(go, tmp_path, monkeypatch):
     go(results="at once")
     folder = tmp_path / "results" / "tiny"
