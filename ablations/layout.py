@@ -5,25 +5,29 @@ ELEMENTS numbers. Nothing is timed when trials are trained: the constants, and h
 set up, are those of this table, which `python -m benchmarks layouts` measures. On a GPU everything
 passes at once, as far as its memory allows.
 
-Seconds of one core over those as committed, geometric means of three rounds (AMD EPYC, Zen 5).
-Most differences below a tenth are within their 95% intervals, which the command prints; the raw
-samples are in `results/reference/layouts.csv.gz`.
+Seconds of one core over those as committed, geometric means of three rounds (AMD EPYC, Zen 5), of
+stacks whose steps torch takes and of the same compiled. Most differences below a tenth are within
+their 95% intervals, which the command prints; the raw samples are in
+`results/reference/layouts.csv.gz`. Stacks here are short, so half of their time is not steps.
 
-    stack                    CNN    digits    digits    spiral     spiral
-    width, trials         16, 10    32, 50   128, 50    512, 8    100, 32
-    128 examples at once    1.10      1.01      1.09      1.02       1.21
-    256                     1.07      1.00      1.03      1.04       1.03
-    1024                    1.01      1.05      1.02      0.99       1.03
-    2048                    1.01      1.01      1.05      0.97       1.00
-    2^18 numbers            1.02      1.08      1.04      0.99       1.14
-    2^19                    0.97      1.06      1.08      1.00       1.03
-    2^21                    1.03      1.06      1.01      1.01       1.06
-    2^22                    1.05      1.11      1.04      0.99       1.11
-    never trial by trial    1.06      1.00      1.07      1.13       1.00
-    always trial by trial   1.12      3.61      1.35      1.00       1.70
-    stacks of 4             1.30      2.23      1.33      1.00       1.39
-    memory given back       1.12      1.08      1.44      1.02       0.96
-    two threads             1.96      5.43     15.55     16.17       1.62
+                          by torch                              compiled
+    stack                   CNN  digits  digits  spiral  spiral  digits  digits  spiral  spiral
+    width                    16      32     128     512     100      32     128     512     100
+    trials                   10      50      50       8      32      50      50       8      32
+    128 examples at once   1.28    1.08    1.05    1.08    0.90    1.08    1.02    1.08    1.23
+    256                    1.10    1.05    1.00    1.00    1.08    0.97    1.02    1.05    1.02
+    1024                   1.02    1.13    1.01    0.95    1.05    1.10    0.98    1.04    0.97
+    2048                   0.98    0.97    0.93    1.05    1.20    1.04    1.07    1.08    1.15
+    2^18 numbers           1.11    0.96    0.96    0.97    1.15    1.00    1.02    0.97    1.02
+    2^19                   0.97    1.04    0.93    0.96    1.07    1.00    1.02    1.00    1.01
+    2^21                   1.07    0.92    1.05    0.99    1.04    1.07    0.98    1.03    1.08
+    2^22                   1.04    1.03    0.95    0.93    1.11    1.02    1.03    0.96    0.99
+    never trial by trial   1.07    0.93    0.91    1.12    1.10    0.98    1.07    1.04    1.10
+    always trial by trial  1.37    4.36    1.56    0.93    2.18    1.60    1.18    0.98    1.10
+    steps by torch                                                 1.07    1.16    1.03    1.32
+    stacks of 4            1.19    2.34    1.25    0.95    1.36    1.56    1.27    1.01    1.10
+    memory given back      1.22    1.14    1.13    1.00    1.00    1.09    1.17    1.01    0.98
+    two threads            1.73    3.03   13.11   20.34    1.96    3.66   12.40    6.71    2.05
 """
 
 from __future__ import annotations

@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
+
 from ablations.anatomy import parts_of
+from ablations.compiled import compilable
 from ablations.design import canonical
 from ablations.history import evaluation_steps
 from ablations.network import describe
@@ -34,6 +37,7 @@ class Work:
     multiply_adds: int  # of its steps: forward, gradients of weights and of hidden layers
     evaluation_multiply_adds: int  # forward passes of the learning curve and of the last scores
     bytes: int  # of its steps: weights, gradients, moments and activations
+    compiled: bool  # whether a trial takes its steps by itself, so that a core's cache helps
 
 
 def work_of(stack: Stack) -> Work:
@@ -61,6 +65,7 @@ def work_of(stack: Stack) -> Work:
         multiply_adds=examples * (3 * forward - layers[0].multiply_adds),
         evaluation_multiply_adds=forward * (moments * curve + sum(rows.values())),
         bytes=FLOAT * (steps * traffic * weights + examples * ACTIVATION_TRAFFIC * units),
+        compiled=compilable(cell, network, torch.device("cpu")),
     )
 
 

@@ -181,6 +181,12 @@ def limit_sentence(row: Mapping[str, Any]) -> str:
     moved = f"{percent(traffic)} of a large copy's rate"
     if row["arithmetic"] >= LIMITING:
         return f"{start}: large matrix products would be hardly faster, arithmetic bounds it."
+    if row["compiled"]:
+        return (
+            f"{start}. Each trial takes its steps by itself, so that its weights and activations "
+            "stay in the cache of a core: small matrices, elementwise work and evaluations bound "
+            "the rest."
+        )
     if traffic >= 1:
         return (
             f"{start}, and move weights and activations at {moved}, which only caches allow: the "

@@ -132,7 +132,8 @@ def shares(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
         `gigabytes` per second reached, `peak` (Gflop/s of all cores) with the library that has
         it, `bandwidth` (GB/s of a copy on one core), `arithmetic`, `traffic`, `evaluation`:
         shares of the time that the multiplications of the steps, the bytes of the steps, and the
-        multiplications of the evaluations would take at those rates.
+        multiplications of the evaluations would take at those rates; `compiled`, whether each
+        trial takes its steps by itself.
     """
     cases = notes.get("cases")
     found = []
@@ -167,6 +168,7 @@ def shares(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
                 "arithmetic": trials * operations / seconds / peak,
                 "traffic": trials * moved / seconds / bandwidth,
                 "evaluation": trials * evaluation / seconds / peak,
+                "compiled": work.get("compiled") is True,
             }
         )
     return pd.DataFrame(found, columns=_SHARES)
@@ -174,5 +176,5 @@ def shares(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
 
 _SHARES = [
     *("case", "trials", "cores", "seconds", "gflops", "gigabytes", "peak", "library"),
-    *("bandwidth", "arithmetic", "traffic", "evaluation"),
+    *("bandwidth", "arithmetic", "traffic", "evaluation", "compiled"),
 ]

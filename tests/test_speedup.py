@@ -137,6 +137,7 @@ def test_multiply_adds_are_counted_from_the_shapes():
     # 21 evaluations of the 90 training examples, and once more at the end
     assert work.evaluation_multiply_adds == sum(layers) * (21 * 90 + 90)
     assert work.bytes == 4 * (25 * 7 * work.weights + 25 * 90 * 4 * (8 + 3))
+    assert work.compiled
 
 
 def test_a_rate_has_a_sample_for_every_call_after_the_warm_up():

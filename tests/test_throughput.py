@@ -381,17 +381,26 @@ def test_shares_are_of_the_better_rate_of_all_cores():
 
 
 @pytest.mark.parametrize(
-    ("arithmetic", "traffic", "words"),
+    ("arithmetic", "traffic", "compiled", "words"),
     [
-        (0.7, 0.1, "arithmetic bounds it"),
-        (0.2, 1.4, "which only caches allow"),
-        (0.2, 0.7, "which bounds it"),
-        (0.2, 0.1, "neither rate bounds it"),
+        (0.7, 0.1, False, "arithmetic bounds it"),
+        (0.7, 1.4, True, "arithmetic bounds it"),
+        (0.2, 1.4, False, "which only caches allow"),
+        (0.2, 0.7, False, "which bounds it"),
+        (0.2, 0.7, True, "stay in the cache of a core"),
+        (0.2, 0.1, False, "neither rate bounds it"),
     ],
 )
-def test_a_sentence_says_what_bounds_the_rest(arithmetic, traffic, words):
-    row = {"case": "c", "gflops": 8.0, "library": "numpy", "cores": 2}
+def test_a_sentence_says_what_bounds_the_rest(arithmetic, traffic, compiled, words):
+    row = {"case": "c", "gflops": 8.0, "library": "numpy", "cores": 2, "compiled": compiled}
     assert words in limit_sentence(row | {"arithmetic": arithmetic, "traffic": traffic})
+
+
+def test_cases_of_older_files_are_not_compiled():
+    assert not speedups.shares(rounds({"stacked": 1.0}), SPEED_NOTES)["compiled"].any()
+    case = SPEED_NOTES["cases"]["c"]
+    newer = {"cases": {"c": case | {"work": case["work"] | {"compiled": True}}}}
+    assert speedups.shares(rounds({"stacked": 1.0}), newer)["compiled"].all()
 
 
 def test_the_speed_of_training_has_a_table_per_way_and_a_finding():
