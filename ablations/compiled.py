@@ -173,11 +173,10 @@ def kept_in() -> Path:
     for name in ("compiled", "elementary", "kernels"):
         digest.update((HERE / f"{name}.py").read_bytes())
     name = f"kernels-{digest.hexdigest()[:12]}"
-    if os.access(HERE, os.W_OK):
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
+    if os.access(HERE, os.W_OK) or not home.is_absolute():  # who has no home keeps nothing
         return HERE / "__pycache__" / name
-    return (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch-ablations" / name
-    )
+    return home / "torch-ablations" / name
 
 
 @cache

@@ -37,10 +37,14 @@ B6, B8 = map(np.float32, (-2.13374055278905e-04, -1.45660718464996e-05))
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function when it is first called, and keep what comes of it where that can be."""
+    """Compile a function when it is first called, and keep what comes of it where that can be.
+
+    No two operations are joined into one: which ones the compiler would join may differ from one
+    compilation to the next, and with them the last bits of a trial.
+    """
     settings: Any = config
     before, settings.CACHE_DIR = settings.CACHE_DIR, str(kept_in())
-    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
     found: Callable[..., Any]
     try:
         found = njit(cache=True, **options)(function)

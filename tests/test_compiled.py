@@ -310,6 +310,9 @@ def test_kernels_are_kept_with_the_user_where_the_installation_is_read_only(monk
     monkeypatch.setattr(compiled.os, "access", lambda *_: False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert compiled.kept_in().parent == tmp_path / "torch-ablations"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(compiled.os.path, "expanduser", lambda path: path)  # nobody's home
+    assert compiled.kept_in().is_relative_to(compiled.HERE)
 
 
 def test_many_steps_are_taken_in_several_calls(monkeypatch):
