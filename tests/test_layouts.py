@@ -75,7 +75,7 @@ def test_the_table_holds_ratios_to_what_is_committed():
 
 @pytest.mark.slow
 def test_the_command_measures_every_way_in_processes_of_their_own(tmp_path, capsys, monkeypatch):
-    small = {"spiral": stack_of("spiral", seeds=(0, 1), steps=3)}
+    small = {"spiral": Trained(stack_of("spiral", seeds=(0, 1), steps=3), compiled=True)}
     monkeypatch.setattr(layouts, "stacks", lambda: small)
     assert layouts.main(["--results", str(tmp_path), "--rounds", "2"]) == 0
     lines = (tmp_path / "layouts.csv").read_text().splitlines()

@@ -54,4 +54,4 @@ def test_a_shared_stack_has_the_bytes_of_one_that_is_not(tmp_path):
     for name in ("trials.csv", "curves.csv", "pictures.csv"):
         assert (one / name).read_bytes() == (two / name).read_bytes()
     ways = [pd.read_csv(folder / "stacks.csv")["way"].tolist() for folder in (one, two)]
-    assert ways == [["stacked", "stacked"], ["alone", "stacked"]]
+    assert ways == [["stacked", "compiled"], ["alone", "compiled"]]
