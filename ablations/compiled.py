@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -19,16 +18,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from ablations.design import Cell
+from ablations.design import Cell, canonical
 from ablations.layers import SELU_ALPHA, SELU_SCALE, Activation, Dropout, Flatten, Layer, Linear
 from ablations.losses import label_smoothing
 from ablations.minibatches import Minibatches
 from ablations.network import Network
 from ablations.optimizers import Optimizer
 from ablations.products import narrow
+from ablations.provenance import code_hash
 from ablations.regularisation import penalty_strengths
+from ablations.stacking import Stack
 from ablations.state import Training
 
 Numbers = npt.NDArray[Any]
@@ -106,15 +106,18 @@ RULES = (
 OTHERS = {"input_noise", "auxiliary_loss"}  # regularisers that they do not know
 
 
-def compilable(cell: Cell, network: Network, device: torch.device) -> bool:
-    """Whether the kernels take the steps of a canonical cell's trials.
+def compilable(stack: Stack, network: Network, device: torch.device) -> bool:
+    """Whether the kernels take the steps of a stack whose network this is.
 
     Linear models are so small that torch, which takes all of them at once, is faster.
     """
+    cell = canonical(stack.cell)
     first, *layers = (layer for block in network.blocks for _, layer in block.layers)
     kinds = [layer for layer in layers if not isinstance(layer, Dropout)]
     return (
         device.type == "cpu"
+        and stack.dtype == "float32"
+        and not stack.running_loss
         and cell.regularisation.name not in OTHERS
         and cell.augmentation.name == "none"
         and not any(block.residual for block in network.blocks)
@@ -137,19 +140,10 @@ class CompiledSteps:
     """The steps of a stack that is compilable; its optimizer is an `Optimizer`."""
 
     def __init__(self, training: Training, batches: Minibatches) -> None:
-        self.batches = batches
-        self._go_on_with(training)
-
-    def _go_on_with(self, training: Training) -> None:
-        self.training = training
+        self.training, self.batches = training, batches
         self.recipe, self.examples = _recipe(training), _examples(training)
         self.values = _values(training)
         _kernels().turned(self.values.flat, self.values.own, self.recipe.sizes)
-
-    def keep(self, training: Training, rows: Tensor) -> None:
-        """Go on with some rows of the stack, (K,), which are `training` now."""
-        self.batches.keep(training, rows)
-        self._go_on_with(training)
 
     def take(self, start: int, end: int, note: Callable[[], None]) -> None:
         """Take the steps from `start`, counted from 0, up to `end`.
@@ -168,11 +162,8 @@ class CompiledSteps:
 
 
 def kept_in() -> Path:
-    """The folder of compiled kernels: of these very sources, which Numba would not notice."""
-    digest = sha256()
-    for name in ("compiled", "elementary", "kernels"):
-        digest.update((HERE / f"{name}.py").read_bytes())
-    name = f"kernels-{digest.hexdigest()[:12]}"
+    """The folder of compiled kernels: of this very code, since Numba looks at one file of it."""
+    name = f"kernels-{code_hash()[:12]}"
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
     if os.access(HERE, os.W_OK) or not home.is_absolute():  # who has no home keeps nothing
         return HERE / "__pycache__" / name

@@ -54,8 +54,6 @@ def work(stack: Stack) -> dict[str, float]:
     trained = trials * steps * size
     described = describe(cell, shape, _outputs(stack.task))
     network = _network(described, shape, _outputs(stack.task))
-    compiled = compilable(cell, described, torch.device("cpu"))
-    compiled = compiled and not stack.running_loss and stack.dtype != "bfloat16"
     kind = "convolution" if network.images else "layer"
     seeds = len({member.seed for member in stack.members})
     passed = BACKWARD * trained
@@ -69,7 +67,7 @@ def work(stack: Stack) -> dict[str, float]:
         "row": float(evaluations * len(stack.members)),
         "input": (trained + evaluated) * math.prod(shape) * 1e-6,
     }
-    if compiled:
+    if compilable(stack, described, torch.device("cpu")):
         return done | {
             "compiled call": trials * steps * network.layers * 1e-6,
             "compiled parameter": trials * steps * (1 + states) * network.parameters * 1e-6,

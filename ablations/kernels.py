@@ -18,8 +18,9 @@ import numpy as np
 
 from ablations.compiled import ACTIVATIONS, LOSSES, RULES
 from ablations.elementary import compiled, errors, exponentials, log1ps, sigmoids, tangents
+from ablations.layers import SOFTPLUS_THRESHOLD
+from ablations.products import LIGHT
 
-LIGHT = 100**3  # multiplications of OpenBLAS's routines for small matrices
 TILE = 16  # columns of a matrix that are turned at once
 
 (
@@ -31,7 +32,6 @@ SGD, MOMENTUM, NESTEROV, ADAGRAD, ADADELTA, RMSPROP, ADAM, ADAMW, NADAM, RADAM, 
     len(RULES)
 )
 
-SOFTPLUS_THRESHOLD = 20.0  # torch's: beyond it softplus is the identity
 ROOT_HALF, NORMAL = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
 GAMMA, MIX1, MIX2 = map(
     np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)

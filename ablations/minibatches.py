@@ -51,7 +51,7 @@ class Minibatches:
         return self._disturbed(x), y, chosen.shape[1]
 
     def next_rows(self, steps: int) -> tuple[Tensor, Numbers]:
-        """Rows of the pool in the next steps, (M, T, N), and how many of them count, (T,).
+        """Rows of the task in the next steps, (M, T, N), and how many of them count, (T,).
 
         T is 1 where every step takes all examples.
         """

@@ -35,7 +35,7 @@ class Rule:
 
     state: tuple[str, ...]
     coefficients: Callable[[Tensor, Hyper], Step]
-    update: Callable[[Tensor, Tensor, State, Step], None]
+    update: Callable[[Tensor, Tensor, State, Step], None] | None  # None: see `FusedAdam`
 
 
 def _powers(beta: Tensor, count: int) -> Tensor:
@@ -129,11 +129,6 @@ def _moments(g: Tensor, state: State, c: Step) -> tuple[Tensor, Tensor]:
     return mean, square
 
 
-def _adam_update(p: Tensor, g: Tensor, state: State, c: Step) -> None:
-    mean, square = _moments(g, state, c)
-    p.addcmul_(mean / square.sqrt().add_(c["epsilon"]), c["rate"])
-
-
 def _nadam(rate: Tensor, hyper: Hyper) -> Step:
     """Dozat (2016): momentum that grows with the step, looked ahead by one."""
     steps = len(rate)
@@ -204,8 +199,8 @@ RULES: dict[str, Rule] = {
     "adagrad": Rule(("total",), _adagrad, _adagrad_update),
     "adadelta": Rule(("square", "delta"), _adadelta, _adadelta_update),
     "rmsprop": Rule(("square",), _rmsprop, _rmsprop_update),
-    "adam": Rule(("mean", "square"), _adam, _adam_update),
-    "adamw": Rule(("mean", "square"), _adam, _adam_update),
+    "adam": Rule(("mean", "square"), _adam, None),
+    "adamw": Rule(("mean", "square"), _adam, None),
     "nadam": Rule(("mean", "square"), _nadam, _nadam_update),
     "radam": Rule(("mean", "square"), _radam, _radam_update),
     "adamax": Rule(("mean", "largest"), _adamax, _adamax_update),
@@ -225,8 +220,7 @@ class Optimizer:
         c = {name: values[t] for name, values in self.coefficients.items()}  # (M, 1) each
         if "decay" in c:
             g.addcmul_(p, c["decay"])
-        if "shrink" in c:
-            p.mul_(c["shrink"])
+        assert self.rule.update is not None
         self.rule.update(p, g, self.state, c)
 
 
@@ -300,7 +294,7 @@ def stacked_optimizer(
         hyper: the rule's settings, float64, (M,) each.
         like: the parameters, (M, P).
         weight_decay: float64, (M,); as in torch it acts on all parameters.
-        fused: take torch's own routine for Adam and AdamW.
+        fused: Adam and AdamW by torch's own routine; without it the kernels know the update.
     """
     if fused and name in {"adam", "adamw"}:
         return _fused_adam(name, rates, hyper, like, weight_decay)

@@ -156,7 +156,7 @@ def _prepare(
     steps = stack.steps if stack.steps is not None else (stack.epochs or 1) * per_epoch
     network = describe(cell, task.input_shape, task.outputs)
     mixed = stack.dtype == "bfloat16"
-    compiled = compilable(cell, network, device) and not (mixed or stack.running_loss)
+    compiled = compilable(stack, network, device)
     if mixed:  # vmap refuses some modules under autocast
         network = network.alone()
     parts = list(parts_of(network, task.input_shape))
@@ -242,12 +242,12 @@ def _run(training: Training, stack: Stack, members: Sequence[Member], steps: int
     history = History(training, stack, members, evaluation_steps(steps, stack.evaluations))
     history.evaluate(0)
     evaluated = set(history.steps)
-    taken = CompiledSteps if training.compiled else Steps
-    here = taken(training, Minibatches(training))
+    batches = Minibatches(training)
+    steps_of = CompiledSteps if training.compiled else Steps
+    here = steps_of(training, batches)
 
     def note() -> None:
         """Keep the norms of the gradient that the step up to `end` was taken by."""
-        training = here.training
         if end == 1 and training.network.foreign is None:
             pairs = [gradient_norms(training.network, b.gradient) for b in training.summed]
             history.gradients = torch.cat([p[0] for p in pairs]), torch.cat([p[1] for p in pairs])
@@ -264,7 +264,9 @@ def _run(training: Training, stack: Stack, members: Sequence[Member], steps: int
             break
         left = history.left()
         if worth_compacting(len(training.seed_of) - len(left), len(history.places)):
-            here.keep(history.compact(left), left)
+            training = history.compact(left)
+            batches.keep(training, left)
+            here = steps_of(training, batches)
     return history.outcome(steps)
 
 
@@ -272,17 +274,8 @@ class Steps:
     """The steps of a stack by torch, each operation for all trials at once."""
 
     def __init__(self, training: Training, batches: Minibatches) -> None:
-        self.batches = batches
-        self._go_on_with(training)
-
-    def _go_on_with(self, training: Training) -> None:
-        self.training = training
+        self.training, self.batches = training, batches
         self.penalties, self.context = _penalties(training), _context(training)
-
-    def keep(self, training: Training, rows: Tensor) -> None:
-        """Go on with some rows of the stack, (K,), which are `training` now."""
-        self.batches.keep(training, rows)
-        self._go_on_with(training)
 
     def take(self, start: int, end: int, note: Callable[[], None]) -> None:
         """Take the steps from `start`, counted from 0, up to `end`.

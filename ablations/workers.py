@@ -25,9 +25,7 @@ from ablations.stacking import Member, Stack
 from ablations.training import train
 
 ORPHAN_CHECK = 0.5  # seconds between a worker's looks whether its parent still lives
-START_LIMIT = (
-    120.0  # seconds a worker may take to import torch and compile, not counted against its job
-)
+START_LIMIT = 120.0  # seconds a worker may take to import and compile, before its job counts
 READY = "ready"  # a worker's first word
 
 

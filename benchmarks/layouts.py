@@ -18,12 +18,12 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 from tabulate import tabulate
 
@@ -113,23 +113,16 @@ def stacks() -> dict[str, Trained]:
 
 
 @contextmanager
-def replaced(constants: Mapping[str, float]) -> Iterator[None]:
-    """Other constants of `ablations.layout` for a while."""
-    before = {name: getattr(layout, name) for name in constants}
+def replaced(module: ModuleType, values: Mapping[str, Any]) -> Iterator[None]:
+    """Other values of a module's names for a while."""
+    before = {name: getattr(module, name) for name in values}
     try:
-        for name, value in constants.items():
-            setattr(layout, name, value)
+        for name, value in values.items():
+            setattr(module, name, value)
         yield
     finally:
         for name, value in before.items():
-            setattr(layout, name, value)
-
-
-@contextmanager
-def steps_by_torch() -> Iterator[None]:
-    """Nothing is compiled for a while."""
-    with patch("ablations.training.compilable", lambda *_: False):
-        yield
+            setattr(module, name, value)
 
 
 def seconds_of(trained: Trained, way: Way) -> float:
@@ -137,7 +130,8 @@ def seconds_of(trained: Trained, way: Way) -> float:
     stack = trained.stack
     size = way.together or len(stack.members)
     compiled = trained.compiled and way.compiled
-    with replaced(way.constants), nullcontext() if compiled else steps_by_torch():
+    by_torch = {} if compiled else {"compilable": lambda *_: False}
+    with replaced(layout, way.constants), replaced(training, by_torch):
         start = time.perf_counter()
         for k in range(0, len(stack.members), size):
             training.train(stack, stack.members[k : k + size])

@@ -65,7 +65,7 @@ def work_of(stack: Stack) -> Work:
         multiply_adds=examples * (3 * forward - layers[0].multiply_adds),
         evaluation_multiply_adds=forward * (moments * curve + sum(rows.values())),
         bytes=FLOAT * (steps * traffic * weights + examples * ACTIVATION_TRAFFIC * units),
-        compiled=compilable(cell, network, torch.device("cpu")),
+        compiled=compilable(stack, network, torch.device("cpu")),
     )
 
 

@@ -28,6 +28,7 @@ from ablations.levels import ACTIVATIONS, CLASSIFICATION_LOSSES, OPTIMIZERS, REG
 from ablations.losses import plain_loss
 from ablations.minibatches import Minibatches
 from ablations.optimizers import plain_optimizer, stacked_optimizer
+from ablations.provenance import COMPUTING
 from ablations.tasks.sources import Source
 from ablations.training import _prepare, train
 
@@ -135,6 +136,29 @@ def test_each_of_fifty_steps_is_that_of_the_plain_module(cell, seed):
             assert_same_numbers(flat[m, : training.parameters], theirs, 1e-9)
             flat[m, : training.parameters] = theirs
         kernels.turned(steps.values.flat, steps.values.own, steps.recipe.sizes)
+
+
+# Products
+
+
+@pytest.mark.parametrize("thin", [0, 8])
+@pytest.mark.parametrize(
+    "shape", [(5, 1, 7), (5, 7, 1), (5, 1, 1), (9, 3, 20), (9, 20, 3), (9, 20, 30)]
+)
+def test_sums_over_examples_are_products(thin, shape, rng):
+    """Whatever the result's shape, and whichever routine is for it."""
+    n, inputs, units = shape
+    x, d, out = rng.normal(size=(n, inputs)), rng.normal(size=(n, units)), np.full(shape[1:], 7.0)
+    kernels.summed(x, d, out, thin)
+    assert out == pytest.approx(x.T @ d, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 50, 65, 100, 129])
+def test_products_of_all_sizes_are_whole(n, rng):
+    """129 x 128 by 128 is above two millions, 65 just above the million that goes in halves."""
+    a, b, out = rng.normal(size=(n, 128)), rng.normal(size=(128, 128)), np.full((n, 128), 7.0)
+    kernels.product(a, b, out)
+    assert out == pytest.approx(a @ b, rel=1e-9, abs=1e-9)
 
 
 # Which stacks they are, and what does not change their bytes
@@ -293,17 +317,13 @@ def test_preparing_leaves_nothing_to_compile_for_single_precision():
     subprocess.run([sys.executable, "-c", program], cwd="tests", check=True)
 
 
-def test_kernels_of_other_sources_are_kept_elsewhere(monkeypatch, tmp_path):
+def test_kernels_of_other_code_are_kept_elsewhere(monkeypatch):
     """Numba sees changes of the file that a kernel stands in, not of those that it calls."""
-    for name in ("compiled", "elementary", "kernels"):
-        (tmp_path / f"{name}.py").write_text(name)
-    monkeypatch.setattr(compiled, "HERE", tmp_path)
-    folders = [compiled.kept_in()]
-    for name in ("compiled", "elementary", "kernels"):
-        (tmp_path / f"{name}.py").write_text("")
-        folders.append(compiled.kept_in())
-    assert len(set(folders)) == 4
-    assert {folder.parent for folder in folders} == {tmp_path / "__pycache__"}
+    assert {"compiled", "elementary", "kernels", "layers", "products"} <= set(COMPUTING)
+    here = compiled.kept_in()
+    monkeypatch.setattr(compiled, "code_hash", lambda: "another")
+    assert compiled.kept_in().parent == here.parent
+    assert compiled.kept_in() != here
 
 
 def test_kernels_are_kept_with_the_user_where_the_installation_is_read_only(monkeypatch, tmp_path):

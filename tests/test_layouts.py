@@ -31,7 +31,7 @@ def layout_of(stack: Stack, examples: int) -> layout.Layout:
 def test_every_way_of_cutting_changes_the_layout_of_some_stack():
     committed = [layout_of(each.stack, 1000) for each in stacks().values()]
     for name, way in ways().items():
-        with replaced(way.constants):
+        with replaced(layout, way.constants):
             changed = [layout_of(each.stack, 1000) for each in stacks().values()]
         assert (changed != committed) == bool(way.constants), name
     assert [layout_of(each.stack, 1000) for each in stacks().values()] == committed
