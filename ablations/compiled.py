@@ -9,7 +9,6 @@ evaluation and then turn to the next trial, so that what a trial needs stays wit
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +29,7 @@ from ablations.provenance import code_hash
 from ablations.regularisation import penalty_strengths
 from ablations.stacking import Stack
 from ablations.state import Training
+from ablations.steps import Note
 
 Numbers = npt.NDArray[Any]
 
@@ -145,7 +145,7 @@ class CompiledSteps:
         self.values = _values(training)
         _kernels().turned(self.values.flat, self.values.own, self.recipe.sizes)
 
-    def take(self, start: int, end: int, note: Callable[[], None]) -> None:
+    def take(self, start: int, end: int, note: Note) -> None:
         """Take the steps from `start`, counted from 0, up to `end`.
 
         Args:

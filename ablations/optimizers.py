@@ -215,9 +215,13 @@ class Optimizer:
     state: State
     coefficients: Step  # (T, M, 1) each
 
-    def step(self, t: int, p: Tensor, g: Tensor) -> None:
-        """Update parameters p (M, P) by gradient g (M, P) in step t, counted from 0."""
-        c = {name: values[t] for name, values in self.coefficients.items()}  # (M, 1) each
+    def step(self, t: int | Tensor, p: Tensor, g: Tensor) -> None:
+        """Update parameters p (M, P) by gradient g (M, P) in step t, counted from 0.
+
+        Args:
+            t: a number, or (1,) on the device of p, which a graph may replay.
+        """
+        c = {name: _at(values, t) for name, values in self.coefficients.items()}  # (M, 1) each
         if "decay" in c:
             g.addcmul_(p, c["decay"])
         assert self.rule.update is not None
@@ -238,13 +242,25 @@ class FusedAdam:
     rates: list[list[float]]  # of every step and run
     count: Tensor  # steps taken
     held: list[Any] = field(default_factory=list, init=False)  # p, g, and a routine for each run
+    table: list[Tensor] = field(default_factory=list, init=False)  # the rates on the device, (T, R)
 
-    def step(self, t: int, p: Tensor, g: Tensor) -> None:
-        """Update parameters p (M, P) by gradient g (M, P) in step t, counted from 0."""
+    def step(self, t: int | Tensor, p: Tensor, g: Tensor) -> None:
+        """Update parameters p (M, P) by gradient g (M, P) in step t, counted from 0.
+
+        Args:
+            t: a number, or (1,) on the device of p, which a graph may replay.
+        """
         if not self.held or self.held[0] is not p or self.held[1] is not g:
             self.held[:] = p, g, [self._routine(p, g, *run) for run in self.runs]
-        self.count.fill_(t + 1)
-        for routine, rate in zip(self.held[2], self.rates[t], strict=True):
+        rates: Iterable[float | Tensor]
+        if isinstance(t, int):
+            self.count.fill_(t + 1)
+            rates = self.rates[t]
+        else:
+            self.count.copy_(t[0] + 1)
+            self.table[:] = self.table or [torch.tensor(self.rates).to(p.device)]
+            rates = _at(self.table[0], t).unbind()
+        for routine, rate in zip(self.held[2], rates, strict=True):
             routine(lr=rate)
 
     def _routine(
@@ -254,6 +270,11 @@ class FusedAdam:
         moved = [[x[rows]] for x in (p, g, self.state["mean"], self.state["square"])]
         routine: Any = torch._fused_adamw_ if self.name == "adamw" else torch._fused_adam_
         return partial(routine, *moved, [], [self.count], amsgrad=False, maximize=False, **settings)
+
+
+def _at(values: Tensor, t: int | Tensor) -> Tensor:
+    """Values of step t, (T, ...) to (...)."""
+    return values[t] if isinstance(t, int) else values.index_select(0, t)[0]
 
 
 def _fused_adam(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["finished", "diverged", "failed", "timed_out", "out_of_memory"]
-Way = Literal["compiled", "stacked", "vmap", "alone"]
+Way = Literal["compiled", "captured", "stacked", "vmap", "alone"]
 Row = dict[str, Any]
 
 

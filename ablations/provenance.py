@@ -16,10 +16,10 @@ from typing import Any
 
 ROOT = Path(__file__).parent
 COMPUTING = (
-    "anatomy", "compaction", "compiled", "elementary", "evaluation", "foreign", "history",
+    "anatomy", "compaction", "compiled", "elementary", "evaluation", "foreign", "graphs", "history",
     "kernels", "layers", "layout", "losses", "measures", "minibatches", "network", "optimizers",
     "pictures", "pretraining", "processor", "products", "regularisation", "sizes", "stacking",
-    "state", "streams", "tasks", "training",
+    "state", "steps", "streams", "tasks", "training",
 )  # fmt: skip
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torchvision", "matplotlib", "scipy", "numba")
 

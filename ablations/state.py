@@ -13,6 +13,7 @@ from ablations.layout import Block, Layout
 from ablations.losses import LossGradient, StackedLoss
 from ablations.network import VECTOR, Network, StackValues
 from ablations.optimizers import FusedAdam, Optimizer
+from ablations.outcome import Way
 from ablations.tasks import Task
 
 CURVE_EXAMPLES = 512  # training examples behind a point of a learning curve, evenly spaced
@@ -36,7 +37,7 @@ class Training:
     streams: dict[str, list[torch.Generator]]  # one generator per seed, on the stack's device
     minibatch: int | None  # None: all examples in every step
     mixed: bool  # whether the products of a training step are bfloat16's
-    compiled: bool  # whether its steps are taken by `CompiledSteps`
+    way: Way  # its steps are taken: see `training.steps_of`
     train_rows: Tensor  # (S, n)
     mask: Tensor  # (P,)
     truth: tuple[float, ...] | None  # coefficients that made the data of a linear task

@@ -7,7 +7,7 @@ leaves the others as they were, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,19 +21,20 @@ from ablations.compaction import worth_compacting
 from ablations.compiled import CompiledSteps, compilable
 from ablations.design import Cell, canonical
 from ablations.foreign import own_randomness
+from ablations.graphs import CapturedSteps, capturable
 from ablations.history import History, evaluation_steps
-from ablations.layers import Context
-from ablations.layout import Block, blocks_of, layout_of
+from ablations.layout import blocks_of, layout_of
 from ablations.losses import loss_gradient, stacked_loss
 from ablations.measures import gradient_norms
-from ablations.minibatches import Minibatches, Uniform
-from ablations.network import Network, describe, initial_values, padded, stacked_gradient
+from ablations.minibatches import Minibatches
+from ablations.network import Network, describe, initial_values, padded
 from ablations.optimizers import FusedAdam, Optimizer, stacked_optimizer, weight_decay_of
-from ablations.outcome import Outcome, Row
+from ablations.outcome import Outcome, Row, Way
 from ablations.pretraining import Pretraining, pretrain
-from ablations.regularisation import add_penalty, penalty_strengths, schedule_factors, weight_mask
+from ablations.regularisation import schedule_factors, weight_mask
 from ablations.stacking import Member, Stack
 from ablations.state import Training, curve_stride
+from ablations.steps import Steps
 from ablations.streams import Streams
 from ablations.tasks import Task, TaskError, load_task
 from ablations.tasks.generated import coefficients
@@ -78,14 +79,10 @@ def _trained(
     training, steps = _prepare(stack, members, device, dtype)
     foreign = training.network.foreign
     if foreign is None:
-        outcome = _run(training, stack, members, steps)
-        outcome.way = "compiled" if training.compiled else "stacked"
-        return training, outcome
+        return training, _run(training, stack, members, steps)
     streams = Streams(stack.study_seed, stack.task.name)
     with own_randomness(streams.generator("dropout", members[0].seed)):
-        outcome = _run(training, stack, members, steps)
-    outcome.way = foreign.way
-    return training, outcome
+        return training, _run(training, stack, members, steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +153,9 @@ def _prepare(
     steps = stack.steps if stack.steps is not None else (stack.epochs or 1) * per_epoch
     network = describe(cell, task.input_shape, task.outputs)
     mixed = stack.dtype == "bfloat16"
-    compiled = compilable(stack, network, device)
     if mixed:  # vmap refuses some modules under autocast
         network = network.alone()
+    way = _way(stack, network, device)
     parts = list(parts_of(network, task.input_shape))
     layout = layout_of(
         parts,
@@ -183,7 +180,7 @@ def _prepare(
         layout=layout,
         whole=blocks[0],
         blocks=blocks[1:],
-        optimizer=_optimizer(cell, members, steps, flat, fused=not compiled),
+        optimizer=_optimizer(cell, members, steps, flat, fused=way != "compiled"),
         loss_gradient=loss_gradient(cell),
         reported_loss=stacked_loss(cell, smoothing=False),
         seed_of=seed_of,
@@ -193,7 +190,7 @@ def _prepare(
         },
         minibatch=minibatch,
         mixed=mixed,
-        compiled=compiled,
+        way=way,
         train_rows=train_rows,
         mask=padded(weight_mask(network).unsqueeze(0))[0].to(flat),
         truth=coefficients(stack.task.name, dict(stack.task.settings)) if not cell.depth else None,
@@ -204,6 +201,14 @@ def _prepare(
         plan = Pretraining(cell, [member.seed for member in members], streams)
         pretrain(plan, network, training.values, x)
     return training, steps
+
+
+def _way(stack: Stack, network: Network, device: torch.device) -> Way:
+    if network.foreign is not None:
+        return network.foreign.way
+    if compilable(stack, network, device):
+        return "compiled"
+    return "captured" if capturable(network, device) else "stacked"
 
 
 def _smallest_pass(task: Task, examples: int, minibatch: int | None) -> int:
@@ -243,7 +248,6 @@ def _run(training: Training, stack: Stack, members: Sequence[Member], steps: int
     history.evaluate(0)
     evaluated = set(history.steps)
     batches = Minibatches(training)
-    steps_of = CompiledSteps if training.compiled else Steps
     here = steps_of(training, batches)
 
     def note() -> None:
@@ -267,103 +271,17 @@ def _run(training: Training, stack: Stack, members: Sequence[Member], steps: int
             training = history.compact(left)
             batches.keep(training, left)
             here = steps_of(training, batches)
-    return history.outcome(steps)
+    outcome = history.outcome(steps)
+    outcome.way = training.way
+    return outcome
 
 
-class Steps:
-    """The steps of a stack by torch, each operation for all trials at once."""
-
-    def __init__(self, training: Training, batches: Minibatches) -> None:
-        self.training, self.batches = training, batches
-        self.penalties, self.context = _penalties(training), _context(training)
-
-    def take(self, start: int, end: int, note: Callable[[], None]) -> None:
-        """Take the steps from `start`, counted from 0, up to `end`.
-
-        Args:
-            note: told when the gradient of the stack is that of the last step, without penalties.
-        """
-        training = self.training
-        flat, gradient = training.values.flat, training.whole.gradient.flat
-        for t in range(start, end):
-            x, y, count = self.batches.draw()
-            _add_up(training, x, y, count, self.context)
-            if t == end - 1:
-                note()
-            add_penalty(gradient, flat, *self.penalties)
-            training.optimizer.step(t, flat, gradient)
-
-
-def _context(training: Training) -> Context:
-    """What the layers know in training."""
-    dropout = training.cell.settings("regularisation").get("rate")
-    rates = None if dropout is None else torch.full_like(training.values.flat[:, 0], float(dropout))
-    draw = Uniform(training).draw
-    return Context(training=True, dropout=rates, uniform=draw, mixed=training.mixed)
-
-
-def _add_up(training: Training, x: Tensor, y: Tensor, count: int, context: Context) -> None:
-    """The gradient of a step on `count` examples, of which x (M, N, ...) may repeat the last.
-
-    Many examples are taken in parts, and the trials in blocks, so that what lies between
-    two layers stays in the cache. A part has whole vectors of examples for every trial, so
-    no trial has a last few elements (see `layout_of`).
-    """
-    size = training.layout.examples
-    if x.shape[1] <= size or not training.divisible:
-        if not training.layout.one:
-            _gradient(training, training.whole, (x, y), count, context)
-            return
-        for block in training.blocks:
-            here = x[block.trials], y[block.trials]
-            _gradient(training, block, here, count, context)
-        return
-    blocks = training.blocks if context.dropout is None else [training.whole]
-    for block in blocks:
-        for start in range(0, x.shape[1], size):
-            piece = slice(start, start + size)
-            here = x[block.trials, piece], y[block.trials, ..., piece]
-            _gradient(training, block, here, count, context, done=start)
-
-
-def _gradient(
-    training: Training,
-    block: Block,
-    examples: tuple[Tensor, Tensor],
-    count: int,
-    context: Context,
-    *,
-    done: int = 0,
-) -> None:
-    """The gradient that comes from some of `count` examples, added to that of those done."""
-    x, y = examples
-
-    def output_gradient(outputs: Tensor) -> Tensor:
-        d = training.loss_gradient(outputs, y, count)
-        if count - done < d.shape[2]:
-            d[..., count - done :] = 0  # repeats
-        return d
-
-    def note_loss(outputs: Tensor) -> None:
-        here = min(count - done, outputs.shape[2])
-        loss = training.reported_loss(outputs[..., :here].contiguous(), y[..., :here])
-        training.running[block.trials] += loss * (here / count)  # type: ignore[index]
-
-    into = block.part if done else block.gradient
-    stacked_gradient(
-        training.network,
-        block.values,
-        into,
-        x,
-        output_gradient=output_gradient,
-        context=context,
-        watch=None if training.running is None else note_loss,
-    )
-    if done:
-        block.gradient.flat.add_(block.part.flat)
-
-
-def _penalties(training: Training) -> tuple[Tensor | None, Tensor | None]:
-    l1, l2 = penalty_strengths(training.cell)
-    mask = training.mask.expand_as(training.values.flat)
-    return (l1 * mask if l1 else None), (l2 * mask if l2 else None)
+def steps_of(training: Training, batches: Minibatches) -> Steps | CompiledSteps:
+    """What takes the steps of a stack."""
+    match training.way:
+        case "compiled":
+            return CompiledSteps(training, batches)
+        case "captured":
+            return CapturedSteps(training, batches)
+        case _:
+            return Steps(training, batches)

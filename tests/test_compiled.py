@@ -103,7 +103,7 @@ def test_each_of_fifty_steps_is_that_of_the_plain_module(cell, seed):
     stack = stack_of(cell.task, seeds=(0, 1, 2), steps=STEPS, study_seed=seed, settings=SMALL)
     stack = type(stack)(**{f: getattr(stack, f) for f in stack.__slots__} | {"cell": cell})
     training, _ = _prepare(stack, stack.members, torch.device("cpu"), torch.float64)
-    assert training.compiled
+    assert training.way == "compiled"
     members = training.seed_of
     rate, hyper = per_trial(cell, uniform)
     own = {name: values.clone() for name, values in hyper.items()}

@@ -14,8 +14,9 @@ from ablations.network import plain_network
 from ablations.products import product
 from ablations.running import Settings, run
 from ablations.stacking import final_stacks
+from ablations.steps import Steps, add_up
 from ablations.studyfile import load_study
-from ablations.training import _add_up, _context, _prepare, train
+from ablations.training import _prepare, train
 from report.methods import methods_section, mixed_methods
 from report.tables import read_results
 
@@ -35,9 +36,10 @@ def mixed(stack):
 def first_gradient(stack):
     """The gradient of the first step, its examples, and what made it."""
     training, _ = _prepare(stack, stack.members, torch.device("cpu"), torch.float32)
-    x, y, count = Minibatches(training).draw()
+    batches = Minibatches(training)
+    x, y, count = batches.draw()
     with torch.no_grad():
-        _add_up(training, x, y, count, _context(training))
+        add_up(training, x, y, count, Steps(training, batches).context)
     return training, training.whole.gradient.flat[0, : training.parameters], x[0], y[0]
 
 

@@ -33,9 +33,10 @@ from ablations.network import describe, initial_values, stacked_gradient, view_v
 from ablations.optimizers import plain_optimizer, stacked_optimizer
 from ablations.regularisation import add_penalty, augment, weight_mask
 from ablations.state import curve_stride
+from ablations.steps import Steps
 from ablations.streams import Streams
 from ablations.tasks import TaskError, load_task
-from ablations.training import _add_up, _context, _prepare, train
+from ablations.training import _prepare, train
 
 
 @contextmanager
@@ -572,7 +573,7 @@ def test_a_stack_whose_trials_have_all_ended_takes_no_further_step(monkeypatch, 
         steps.append(1)
         stacked_gradient(*arguments, **named)
 
-    monkeypatch.setattr("ablations.training.stacked_gradient", counted)
+    monkeypatch.setattr("ablations.steps.stacked_gradient", counted)
     regularisation = {"name": "early_stopping", "patience": 3}
     shape = {"rates": (1e-30, 1e38), "steps": 40, "evaluations": 10, "optimizer": "sgd"}
     outcome = train(stack_of(regularisation=regularisation, settings=SMALL, **shape))
@@ -786,7 +787,8 @@ def test_what_is_drawn_in_a_step_is_drawn_where_the_stack_lies(name, monkeypatch
     allowed = {"randperm", "rand", "randn", "randint"}
     for function in (torch.randperm, torch.rand, torch.randn, torch.randint):
         monkeypatch.setattr(torch, function.__name__, on_its_device(function))
-    batches, context = Minibatches(training), _context(training)
+    batches = Minibatches(training)
+    context = Steps(training, batches).context
     for _ in range(3):
         x, _, _ = batches.draw()
         if context.dropout is not None:
@@ -802,18 +804,13 @@ def test_no_step_waits_for_the_gpu(name):
     levels = DISTURBED.get(name, {})
     stack = stack_of("digits", minibatch=64, steps=40, **levels)
     training, _ = _prepare(stack, stack.members, torch.device("cuda"), torch.float32)
-    batches, context = Minibatches(training), _context(training)
-
-    def step(t):
-        x, y, count = batches.draw()
-        _add_up(training, x, y, count, context)
-        training.optimizer.step(t, training.values.flat, training.whole.gradient.flat)
-
-    step(0)
+    batches = Minibatches(training)
+    steps = Steps(training, batches)
+    steps.one(0, *batches.draw())
     torch.cuda.set_sync_debug_mode("error")
     try:
         for t in range(1, 40):
-            step(t)
+            steps.one(t, *batches.draw())
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

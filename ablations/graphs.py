@@ -1,0 +1,148 @@
+"""The steps of a stack on a GPU, captured as CUDA graphs.
+
+A step of small networks is some sixty operations, each of which Python takes longer to call
+than the device to compute. A graph holds all of them and launches them by one call.
+
+Shapes and memory are fixed when a graph is captured, and so is every number that Python
+passes. So there is a graph for each number of examples, these lie where the first ones lay,
+the step is counted on the device, and random numbers are drawn before the launch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ablations.layers import Context
+from ablations.minibatches import Minibatches, Uniform
+from ablations.network import Network
+from ablations.state import Training
+from ablations.steps import Note, Steps
+
+T = TypeVar("T")
+WARM = 3  # steps of each shape before their capture, as torch's notes on CUDA graphs have it
+
+
+def capturable(network: Network, device: torch.device) -> bool:
+    """Whether the steps of a stack can be a graph: a user's module may do whatever it likes."""
+    return device.type == "cuda" and network.foreign is None
+
+
+def capture(step: Callable[[], T], device: torch.device) -> tuple[Callable[[], None], T]:
+    """What a function launches, as one launch, and its result, which every launch writes anew.
+
+    Nothing is computed meanwhile.
+
+    Raises:
+        RuntimeError: the function waits for the device, or does what else no graph can hold.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.device(device):
+        here = torch.cuda.current_stream()
+        with torch.cuda.stream(here), torch.cuda.graph(graph):  # a failure leads back to `here`
+            result = step()
+    return graph.replay, result
+
+
+class Drawn:
+    """Random numbers that lie where they lay in the step before."""
+
+    def __init__(self, draw: Callable[[tuple[int, ...]], Tensor]) -> None:
+        self.draw, self.at = draw, 0
+        self.held: list[Tensor] = []
+
+    def renew(self) -> None:
+        """Draw all of the next step."""
+        for each in self.held:
+            each.copy_(self.draw(tuple(each.shape[1:])))
+
+    def rewind(self) -> None:
+        """Begin a step."""
+        self.at = 0
+
+    def next(self, shape: tuple[int, ...]) -> Tensor:
+        """(M, *shape) numbers in [0, 1)."""
+        if self.at == len(self.held):
+            self.held.append(self.draw(shape))
+        self.at += 1
+        return self.held[self.at - 1]
+
+
+@dataclass(slots=True)
+class Room:
+    """Where the examples of steps with as many examples lie, and their graph once there is one."""
+
+    x: Tensor
+    y: Tensor
+    count: int
+    context: Context
+    drawn: Drawn
+    taken: int = 0  # steps before the capture
+    launch: Callable[[], None] | None = None
+
+
+class CapturedSteps(Steps):
+    """The steps of a stack that is capturable."""
+
+    def __init__(self, training: Training, batches: Minibatches) -> None:
+        super().__init__(training, batches)
+        self.draw = Uniform(training).draw
+        self.t = torch.zeros(1, dtype=torch.int64, device=training.seed_of.device)
+        self.rooms: dict[tuple[int, torch.Size], Room] = {}
+
+    def take(self, start: int, end: int, note: Note) -> None:
+        """Take the steps from `start`, counted from 0, up to `end`; the last one is no launch.
+
+        Args:
+            note: told when the gradient of the stack is that of the last step, without penalties.
+        """
+        self.t.fill_(start)
+        for t in range(start, end):
+            room = self._filled(*self.batches.draw())
+            step = partial(self._step, room)
+            if t == end - 1:
+                step(note)
+                continue
+            if room.taken >= WARM and room.launch is None and self.training.way == "captured":
+                self._capture(room, step)
+            room.taken += 1
+            (room.launch or step)()
+
+    def _filled(self, x: Tensor, y: Tensor, count: int) -> Room:
+        """The room of so many examples, with these and new random numbers in it."""
+        key = count, x.shape
+        if key not in self.rooms:
+            drawn = Drawn(self.draw)
+            context = replace(self.context, uniform=drawn.next)
+            self.rooms[key] = Room(x, y, count, context, drawn)
+            return self.rooms[key]
+        room = self.rooms[key]
+        for held, new in ((room.x, x), (room.y, y)):
+            if held is not new:
+                held.copy_(new)
+        room.drawn.renew()
+        return room
+
+    def _step(self, room: Room, note: Note | None = None) -> None:
+        self.context = room.context
+        room.drawn.rewind()
+        self.one(self.t, room.x, room.y, room.count, note)
+        self.t.add_(1)
+
+    def _capture(self, room: Room, step: Callable[[], None]) -> None:
+        try:
+            room.launch, _ = capture(step, self.t.device)
+        except torch.OutOfMemoryError:
+            raise  # the stack is halved
+        except RuntimeError as error:
+            self.training.way = "stacked"
+            warnings.warn(
+                f"a stack is trained without CUDA graphs, which takes longer: {error}",
+                stacklevel=2,
+            )
