@@ -12,8 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ablations.graphs import WARM, capture
+
 BFLOAT16 = "bfloat16"
-CAPTURED_AFTER = 3  # eager calls, as torch's notes on CUDA graphs have it
 COMPILERS = ("c++", "g++", "clang++")
 
 Run = Literal["eager", "compiled", "graph"]
@@ -90,15 +91,13 @@ def captured(step: Callable[[], Tensor], device: torch.device) -> Callable[[], T
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):  # allocations and autotuning, outside of the graph
-            for _ in range(CAPTURED_AFTER):
+            for _ in range(WARM):
                 step()
         torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            result = step()
+    launch, result = capture(step, device)
 
     def replay() -> Tensor:
-        graph.replay()
+        launch()
         return result
 
     return replay
