@@ -32,7 +32,8 @@ class Case:
     """Trials of one stack, laid out one by one.
 
     Shapes: x (n, *input_shape), y (n,) or (n, 1), values by parameter name; one of each
-    per trial. `orders` holds the permutation (n,) of every epoch, one list per trial.
+    per trial. `orders` holds the permutation (n,) of every epoch, one list per trial. All of it
+    lies in the memory of the CPU, from where each way takes it to `device`.
     """
 
     cell: Cell
@@ -45,9 +46,10 @@ class Case:
     y: list[Tensor]
     values: list[dict[str, Tensor]]
     orders: list[list[Tensor]]
+    device: str = "cpu"  # that trains
 
 
-def lay_out(stack: Stack, trials: int) -> Case:
+def lay_out(stack: Stack, trials: int, device: str = "cpu") -> Case:
     """The first `trials` trials of a stack as plain tensors."""
     seeds = [member.seed for member in stack.members[:trials]]
     streams = Streams(stack.study_seed, stack.task.name)
@@ -79,6 +81,7 @@ def lay_out(stack: Stack, trials: int) -> Case:
             [torch.randperm(count, generator=g) for _ in range(epochs)]
             for g in (streams.generator("order", seed) for seed in seeds)
         ],
+        device=device,
     )
 
 
@@ -111,7 +114,7 @@ def notebook_network(case: Case, trial: int) -> nn.Module:
             layers += [nn.Linear(inputs, cell.width), nn.ReLU()]
             inputs = cell.width
         layers.append(nn.Linear(inputs, case.outputs))
-    network = nn.Sequential(*layers)
+    network = nn.Sequential(*layers).to(case.device)
     with torch.no_grad():
         for parameter, value in zip(network.parameters(), case.values[trial].values(), strict=True):
             parameter.copy_(value)
@@ -137,16 +140,16 @@ def notebook_trial(case: Case, trial: int) -> float:
     network = notebook_network(case, trial)
     optimizer = plain_optimizer(case.cell, network.parameters(), case.rate)
     loss_function = plain_loss(case.cell)
-    x, y = case.x[trial], case.y[trial]
     history = []
     for step, (inputs, targets) in enumerate(batches(case, trial)):
         optimizer.zero_grad()
-        loss = loss_function(network(inputs), targets)
+        loss = loss_function(network(inputs.to(case.device)), targets.to(case.device))
         loss.backward()
         optimizer.step()
         if step % READ_EVERY == 0:
             history.append(loss.item())
     network.eval()
+    x, y = case.x[trial].to(case.device), case.y[trial].to(case.device)
     with torch.no_grad():
         parts = zip(x.split(PASS), y.split(PASS), strict=True)
         return sum(len(b) * float(loss_function(network(a), b)) for a, b in parts) / len(y)
@@ -156,6 +159,7 @@ def batches(case: Case, trial: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Inputs and targets of every step, by a `DataLoader` where there are minibatches."""
     x, y = case.x[trial], case.y[trial]
     if case.minibatch is None:
+        x, y = x.to(case.device), y.to(case.device)
         for _ in range(case.steps):
             yield x, y
         return
@@ -211,7 +215,7 @@ def with_vmap(case: Case) -> list[float]:
 
     gradients = vmap(grad(loss), randomness="error")
     optimizer = plain_optimizer(case.cell, parameters.values(), case.rate)
-    x, y = torch.stack(case.x), torch.stack(case.y)
+    x, y = torch.stack(case.x).to(case.device), torch.stack(case.y).to(case.device)
     detached = {name: parameter.detach() for name, parameter in parameters.items()}
     for inputs, targets in _stacked_batches(case, x, y):
         for name, gradient in gradients(detached, buffers, inputs, targets).items():
@@ -228,15 +232,22 @@ def _stacked_batches(case: Case, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor,
         for _ in range(case.steps):
             yield x, y
         return
-    trial = torch.arange(len(x)).unsqueeze(1)
+    trial = torch.arange(len(x), device=x.device).unsqueeze(1)
     left = case.steps
     for orders in zip(*case.orders, strict=True):
-        order = torch.stack(orders)
+        order = torch.stack(orders).to(x.device)
         for rows in order.split(case.minibatch, dim=1):
             yield x[trial, rows], y[trial, rows]
             left -= 1
             if not left:
                 return
+
+
+def jax_trains_on(device: str) -> bool:
+    """Whether JAX would train on a device, as torch calls it: it takes a GPU where it knows one."""
+    import jax  # noqa: PLC0415, an optional extra
+
+    return (jax.default_backend() == "cpu") == (device == "cpu")
 
 
 def with_jax(case: Case) -> tuple[Callable[[], list[float]], float]:

@@ -1,7 +1,7 @@
 """What the machine can do at most: the rate of matrix products, and of moving memory.
 
 Measured in a fresh process of one thread, set up as one that trains: `python -m
-benchmarks.rates` prints the samples as JSON.
+benchmarks.rates cpu` prints the samples as JSON, `cuda` instead of `cpu` those of a GPU.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from collections.abc import Callable
 from typing import Any
 
 SIZE = 1024  # of the square matrices, float32: 12 MiB in all
+GPU_SIZE = 4096  # a GPU takes some milliseconds for them
 COPIED = 1 << 28  # bytes of an array that no cache holds
 SAMPLES = 9
 WARM_UP = 3
 
 
-def measured_rates() -> dict[str, Any]:
+def measured_rates(device: str) -> dict[str, Any]:
     """The samples of a fresh process.
 
     Raises:
         RuntimeError: it failed.
     """
-    line = [sys.executable, "-m", "benchmarks.rates"]
+    line = [sys.executable, "-m", "benchmarks.rates", device]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the machine's rates cannot be measured: {done.stderr.strip()}")
@@ -33,8 +34,40 @@ def measured_rates() -> dict[str, Any]:
     return found
 
 
-def sample_rates() -> dict[str, Any]:
+def sample_rates(device: str) -> dict[str, Any]:
     """Seconds of each sample, and what one sample is: multiply-adds, or bytes read and written."""
+    return _cpu_rates() if device == "cpu" else _gpu_rates(device)
+
+
+def _gpu_rates(device: str) -> dict[str, Any]:
+    """By torch alone; products are float32's, since torch leaves TF32 off."""
+    import torch  # noqa: PLC0415
+
+    left, right = torch.rand(2, GPU_SIZE, GPU_SIZE, device=device)
+    product = torch.empty_like(left)
+    source = torch.ones(COPIED // 4, device=device)
+    target = torch.empty_like(source)
+
+    def finished(call: Callable[[], object]) -> Callable[[], None]:
+        def whole() -> None:
+            call()
+            torch.accelerator.synchronize(torch.device(device))
+
+        return whole
+
+    return {
+        "threads": 1,
+        "size": GPU_SIZE,
+        "multiply_adds": GPU_SIZE**3,
+        "bytes": 2 * COPIED,
+        "seconds": {
+            "torch": seconds_of(finished(lambda: torch.matmul(left, right, out=product))),
+            "copy": seconds_of(finished(lambda: target.copy_(source))),
+        },
+    }
+
+
+def _cpu_rates() -> dict[str, Any]:
     from ablations.processor import settle_process  # noqa: PLC0415, before numpy and torch
 
     settle_process()
@@ -71,4 +104,4 @@ def seconds_of(call: Callable[[], object]) -> list[float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(sample_rates()))
+    print(json.dumps(sample_rates(sys.argv[1])))

@@ -3,9 +3,10 @@
 Every way trains the same trials from the same initial weights on the same minibatches and
 must reach the same loss. Rounds are interleaved in random order. Slow ways train a few
 trials and are scaled per trial. The stacked way goes through the very pool and jobs that
-`python -m ablations run` uses, evaluations on, one stack on each core.
+`python -m ablations run` uses, evaluations on, one stack on each core, or one on a GPU.
 
-One more contest is the whole standard profile, sampled: see `standard`. A way that fails, such as
+With `--device cuda` the grids are of 512 trials, and every way trains on that GPU. On a CPU one
+more contest is the whole standard profile, sampled: see `standard`. A way that fails, such as
 workers killed for lack of memory, is left out with its reason, and the rest is measured.
 
 Raw samples go to RESULTS/speedup.csv; what each contest computes, and what the machine can
@@ -31,9 +32,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ablations.design import TaskSpec, baseline_cell
+from ablations.design import DesignError, TaskSpec, baseline_cell
 from ablations.levels import TASKS, Level, Scalar, Value
-from ablations.options import Parser, whole_number
+from ablations.options import Parser, chosen_device, whole_number
 from ablations.provenance import machine
 from ablations.records import write_atomically, write_csv
 from ablations.stacking import Member, Stack
@@ -50,6 +51,7 @@ LIMIT = 3600.0
 BUDGET = 700.0  # seconds of the contests but the profile; on a busy machine rounds are left out
 LEAST_ROUNDS = 3
 LONGEST = 300  # letters of a reason
+GPU_TRIALS = 512
 SCHEMA = 1
 
 
@@ -63,6 +65,7 @@ class Contest:
     joblib_trials: int = 2  # on each core
     vmap_trials: int = 4
     jax: bool = True
+    device: str = "cpu"
 
 
 def contest(
@@ -76,9 +79,9 @@ def contest(
     split: object = (0.8, 0.1, 0.1),
     levels: dict[str, Value],
     evaluations: int = 20,
-    **options: int,
+    each: int = 2,
 ) -> Contest:
-    """A contest from the words of a study."""
+    """A contest from the words of a study; in slow ways a process trains `each` of its trials."""
     defaults = {
         key: setting.default
         for key, setting in {**TASKS[task].settings, **TASKS[task].common}.items()
@@ -87,11 +90,11 @@ def contest(
     members = tuple(Member(f"{name} {seed}", seed, rate) for seed in range(trials))
     cell = baseline_cell(task, levels)
     stack = Stack("speedup", 0, spec, cell, name, "final", members, steps, None, evaluations, False)
-    return Contest(name, stack, jax=levels.get("network") is None, **options)
+    return Contest(name, stack, each, each, jax=levels.get("network") is None)
 
 
-def contests() -> list[Contest]:
-    """The grids of the README's table."""
+def contests(device: str) -> list[Contest]:
+    """The grids of the README's table; on a GPU the larger of them, of GPU_TRIALS trials."""
     raw: dict[str, Scalar] = {"standardise": False}
     small: dict[str, Value] = {"minibatch": 64, "width": 32}
     large: dict[str, Value] = {"minibatch": 64, "width": 128}
@@ -118,11 +121,24 @@ def contests() -> list[Contest]:
                 rate=0.01,
                 levels=cnn,
                 evaluations=1,
-                notebook_trials=1,
-                joblib_trials=1,
+                each=1,
             )
         )  # one epoch of 48,000 images, measured after it as the notebook does
-    return found
+    if device == "cpu":
+        return found
+    return [
+        _grown(each, GPU_TRIALS, device) if each.jax else replace(each, device=device)
+        for each in found
+        if each.name != "line"
+    ]
+
+
+def _grown(each: Contest, trials: int, device: str) -> Contest:
+    """A contest of so many trials, all of which vmap trains at once as well."""
+    rate = each.stack.members[0].learning_rate
+    members = tuple(Member(f"{each.name} {seed}", seed, rate) for seed in range(trials))
+    stack = replace(each.stack, members=members)
+    return replace(each, stack=stack, vmap_trials=trials, device=device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +158,7 @@ def stacked(pool: Processes, each: Contest, cores: int) -> Sample:
     losses: dict[str, float] = {}
     start = time.perf_counter()
     for k, share in enumerate(shares):
-        pool.submit(Job(f"{each.name} {k}", each.stack, share, "cpu", LIMIT))
+        pool.submit(Job(f"{each.name} {k}", each.stack, share, each.device, LIMIT))
     while pool.busy():
         for result in pool.results(1.0):
             if result.outcome is None:
@@ -161,16 +177,19 @@ def timed(function: Callable[[], list[float]]) -> Sample:
 
 def ways_of(each: Contest, pool: Processes, cores: int) -> dict[str, Callable[[], Sample]]:
     """The ways that can train a contest here."""
-    few, several = (lay_out(each.stack, n) for n in (each.notebook_trials, each.vmap_trials))
-    on_cores = lay_out(each.stack, each.joblib_trials * cores)
+    few, several = (
+        lay_out(each.stack, n, each.device) for n in (each.notebook_trials, each.vmap_trials)
+    )
     ways: dict[str, Callable[[], Sample]] = {
         "stacked": lambda: stacked(pool, each, cores),
         "notebook": lambda: timed(lambda: peers.notebook(few)),
-        "joblib": lambda: timed(lambda: peers.with_joblib(on_cores, cores)),
     }
+    if each.device == "cpu":
+        on_cores = lay_out(each.stack, each.joblib_trials * cores)
+        ways["joblib"] = lambda: timed(lambda: peers.with_joblib(on_cores, cores))
     if each.jax:  # vmap over batch norm would need its running statistics turned off
         ways["vmap"] = lambda: timed(lambda: peers.with_vmap(several))
-        if find_spec("jax"):
+        if find_spec("jax") and peers.jax_trains_on(each.device):
             ways["jax"] = jax_way(lay_out(each.stack, len(each.stack.members)))
     return ways
 
@@ -186,18 +205,19 @@ def jax_way(case: Case) -> Callable[[], Sample]:
     return way
 
 
-def measure(rounds: int, folder: Path, names: str = "") -> list[dict[str, Any]]:
+def measure(
+    rounds: int, folder: Path, names: str = "", device: str = "cpu"
+) -> list[dict[str, Any]]:
     """Time every way of the contests whose name holds `names`, and write the files after each.
 
     Rows of other contests stay as they are. Returns the rows measured now.
     """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = stacks_at_once(device)
     rows, notes = read_speedups(folder)
     measured: list[dict[str, Any]] = []
-    chosen = [each for each in contests() if names in each.name]
+    chosen = [each for each in contests(device) if names in each.name]
     end = time.monotonic() + BUDGET
-    pool = Processes(cores)
+    pool = Processes(cores, device)
     try:
         for k, each in enumerate(chosen):
             note = note_of(each, cores)
@@ -212,16 +232,24 @@ def measure(rounds: int, folder: Path, names: str = "") -> list[dict[str, Any]]:
             rows = [row for row in rows if row["case"] != each.name] + new
             notes[each.name] = note
             write_speedups(folder, rows, notes)
-        if names in standard.NAME:
+        if names in standard.NAME and device == "cpu":
             stop = time.monotonic() + standard.BUDGET
             new, strata = standard.profile_rows(pool, cores, stop)
             measured += new
             rows = [row for row in rows if row["case"] != standard.NAME] + new
-            notes[standard.NAME] = strata | {"rates": measured_rates(), "machine": here()}
+            about = {"rates": measured_rates(device), "machine": here(device)}
+            notes[standard.NAME] = strata | about
             write_speedups(folder, rows, notes)
     finally:
         pool.close()
     return measured
+
+
+def stacks_at_once(device: str) -> int:
+    """The cores of a CPU; a GPU takes all trials of a contest as one stack."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return cores if device == "cpu" else 1
 
 
 def brief(each: Contest) -> Contest:
@@ -234,16 +262,17 @@ def note_of(each: Contest, cores: int) -> dict[str, Any]:
     return {
         "trials": len(each.stack.members),
         "cores": cores,
-        "work": asdict(work_of(each.stack)),
-        "rates": measured_rates(),
-        "machine": here(),
+        "device": each.device,
+        "work": asdict(work_of(each.stack, each.device)),
+        "rates": measured_rates(each.device),
+        "machine": here(each.device),
     }
 
 
-def here() -> dict[str, Any]:
+def here(device: str) -> dict[str, Any]:
     """What this was measured on."""
-    found = machine("cpu", 1)
-    return {key: found[key] for key in ("created", "commit", "dirty", "cpu", "torch")}
+    found = machine(device, 1)
+    return {key: found[key] for key in ("created", "commit", "dirty", "cpu", "gpu", "torch")}
 
 
 def read_speedups(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -361,17 +390,24 @@ def disagreeing(rows: Sequence[dict[str, Any]]) -> list[str]:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write speedup.csv, print the table; 1 if a way reached another loss."""
     top = Parser(prog="benchmarks speedup", description=__doc__)
-    top.add_argument("--results", type=Path, default=Path("results/standard"))
+    top.add_argument("--results", type=Path, help="default: results/standard, or -cuda of it")
+    top.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     top.add_argument("--rounds", type=whole_number, default=5)
     top.add_argument("--case", default="", help="only cases whose name holds this; others stay")
     options = top.parse_args(arguments)
-    measured = measure(max(options.rounds, 1), options.results, options.case)
+    try:
+        device = chosen_device(options)
+    except DesignError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    folder = options.results or Path("results") / f"standard{'' if device == 'cpu' else '-cuda'}"
+    measured = measure(max(options.rounds, 1), folder, options.case, device)
     whole = [row for row in measured if row["case"] == standard.NAME]
     rows = [row for row in measured if row["case"] != standard.NAME]
     if rows:
         print(render(rows))
     if whole:
-        note = read_speedups(options.results)[1][standard.NAME]
+        note = read_speedups(folder)[1][standard.NAME]
         print(standard.render_totals(standard.totals(whole, note)))
     problems = disagreeing(rows) + standard.disagreement(whole)
     for problem in problems:

@@ -40,7 +40,7 @@ class Work:
     compiled: bool  # whether a trial takes its steps by itself, so that a core's cache helps
 
 
-def work_of(stack: Stack) -> Work:
+def work_of(stack: Stack, device: str = "cpu") -> Work:
     """The work of one trial of a stack.
 
     A step multiplies twice per weight and example where the layer sees the data (forward, and
@@ -65,7 +65,7 @@ def work_of(stack: Stack) -> Work:
         multiply_adds=examples * (3 * forward - layers[0].multiply_adds),
         evaluation_multiply_adds=forward * (moments * curve + sum(rows.values())),
         bytes=FLOAT * (steps * traffic * weights + examples * ACTIVATION_TRAFFIC * units),
-        compiled=compilable(stack, network, torch.device("cpu")),
+        compiled=compilable(stack, network, torch.device(device)),
     )
 
 

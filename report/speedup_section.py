@@ -148,6 +148,14 @@ def share_table(reached: pd.DataFrame) -> Table:
         )
         for row in records(reached)
     ]
+    size, on_cpu = int(reached["size"].iloc[0]), bool((reached["device"] == "cpu").all())
+    sgemm, copied = f"{size} × {size} matrices in float32 by torch on the GPU", "on the GPU"
+    if on_cpu:
+        sgemm = (
+            f"{size} × {size} matrices in float32 by the faster of numpy and torch, one thread "
+            "times the cores"
+        )
+        copied = "by one core"
     return Table(
         caption="What the stacks reach of the machine",
         header=header,
@@ -156,10 +164,9 @@ def share_table(reached: pd.DataFrame) -> Table:
         note=(
             "Gflop/s: multiplications and additions of the training steps, counted from the shapes "
             "(forward, gradients of weights, and of the inputs of all layers but the first), over "
-            "the median seconds of all trials; sgemm: 1024 × 1024 matrices in float32 by the "
-            "faster of numpy and torch, one thread times the cores. GB/s: weights, gradients, "
+            f"the median seconds of all trials; sgemm: {sgemm}. GB/s: weights, gradients, "
             "moments and activations as if no cache kept them, so a share above 100% says that "
-            "caches do; copy: 256 MiB by one core, read and written. Evaluations: the share of the "
+            f"caches do; copy: 256 MiB {copied}, read and written. Evaluations: the share of the "
             "time that their multiplications would take at the sgemm rate, not counted before."
         ),
     )
@@ -172,10 +179,10 @@ def percent(share: float) -> str:
 
 def limit_sentence(row: Mapping[str, Any]) -> str:
     """What bounds the training of one case, as far as two rates can say."""
+    where = "the GPU" if row["device"] != "cpu" else counted(int(row["cores"]), "core")
     start = (
         f"{visible(row['case'])}: the stacks reach {number(row['gflops'], 1)} Gflop/s, "
-        f"{percent(row['arithmetic'])} of what {row['library']} multiplies on "
-        f"{counted(int(row['cores']), 'core')}"
+        f"{percent(row['arithmetic'])} of what {row['library']} multiplies on {where}"
     )
     traffic = row["traffic"]
     moved = f"{percent(traffic)} of a large copy's rate"

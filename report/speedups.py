@@ -133,7 +133,7 @@ def shares(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
         it, `bandwidth` (GB/s of a copy on one core), `arithmetic`, `traffic`, `evaluation`:
         shares of the time that the multiplications of the steps, the bytes of the steps, and the
         multiplications of the evaluations would take at those rates; `compiled`, whether each
-        trial takes its steps by itself.
+        trial takes its steps by itself; `device`; `size` of the multiplied matrices.
     """
     cases = notes.get("cases")
     found = []
@@ -142,7 +142,7 @@ def shares(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
         try:
             work, rates, cores = note["work"], note["rates"], int(note["cores"])
             medians = {name: float(np.median(s)) for name, s in rates["seconds"].items()}
-            library = min(("numpy", "torch"), key=medians.__getitem__)
+            library = min(medians.keys() & {"numpy", "torch"}, key=medians.__getitem__)
             peak = cores * 2 * rates["multiply_adds"] / medians[library]
             bandwidth = rates["bytes"] / medians["copy"]
             operations = 2.0 * work["multiply_adds"]
@@ -169,6 +169,8 @@ def shares(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
                 "traffic": trials * moved / seconds / bandwidth,
                 "evaluation": trials * evaluation / seconds / peak,
                 "compiled": work.get("compiled") is True,
+                "device": str(note.get("device", "cpu")),
+                "size": int(rates["size"]),
             }
         )
     return pd.DataFrame(found, columns=_SHARES)
@@ -176,5 +178,5 @@ def shares(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
 
 _SHARES = [
     *("case", "trials", "cores", "seconds", "gflops", "gigabytes", "peak", "library"),
-    *("bandwidth", "arithmetic", "traffic", "evaluation", "compiled"),
+    *("bandwidth", "arithmetic", "traffic", "evaluation", "compiled", "device", "size"),
 ]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import stack_of
+from test_off_cpu import Watch
 
 from ablations import workers
 from ablations.design import trials_of
@@ -162,19 +163,19 @@ def test_a_case_that_is_measured_again_leaves_the_others_alone(tmp_path, monkeyp
         return [{**sample, "case": standard.NAME, "order": 0, "steps": 5}], {"strata": {}}
 
     class NoPool:
-        def __init__(self, cores):
-            pass
+        def __init__(self, cores, device):
+            assert device == "cpu"
 
         def close(self):
             pass
 
     contests = [replace(SHORT[name], name=name) for name in ("full batch", "numbers")]
-    monkeypatch.setattr(speedup, "contests", lambda: contests)
+    monkeypatch.setattr(speedup, "contests", lambda device: contests)
     monkeypatch.setattr(speedup, "_contest_rows", rows_of)
     monkeypatch.setattr(speedup, "Processes", NoPool)
     monkeypatch.setattr(speedup, "stacked", lambda *_: None)
     monkeypatch.setattr(standard, "profile_rows", profile)
-    monkeypatch.setattr(speedup, "measured_rates", lambda: {"multiply_adds": 1})
+    monkeypatch.setattr(speedup, "measured_rates", lambda device: {"multiply_adds": 1})
 
     speedup.measure(2, tmp_path)
     again = speedup.measure(2, tmp_path, "numbers")
@@ -191,6 +192,47 @@ def test_a_case_that_is_measured_again_leaves_the_others_alone(tmp_path, monkeyp
     }
     assert len(rows) == 5
     assert set(notes) == {"full batch", "numbers", "standard profile"}
+
+
+def test_on_a_gpu_every_way_trains_there():
+    grids = [each for each in speedup.contests("cuda") if each.jax]
+    assert [len(each.stack.members) for each in grids] == [512] * 3
+    assert {each.device for each in speedup.contests("cuda")} == {"cuda"}
+    assert {each.device for each in speedup.contests("cpu")} == {"cpu"}
+    assert list(speedup.ways_of(grids[1], None, 1)) == ["stacked", "notebook", "vmap"]
+    assert speedup.stacks_at_once("cuda:1") == 1
+    submitted = []
+
+    class Pool:
+        def submit(self, job):
+            submitted.append((job.device, len(job.members)))
+
+        def busy(self):
+            return False
+
+    with pytest.raises(KeyError):  # nothing came back
+        speedup.stacked(Pool(), grids[0], 1)
+    assert submitted == [("cuda", 512)]
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_loop_and_vmap_take_the_data_to_their_device(name, monkeypatch):
+    """The meta device has no numbers: those that are read are ones."""
+    monkeypatch.setattr(torch.Tensor, "item", lambda tensor: 1.0)
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda tensor: 1.0)
+    case = peers.lay_out(SHORT[name].stack, 3, "meta")
+    for way in (peers.notebook, peers.with_vmap):
+        with Watch() as watch:
+            losses = way(case)
+        assert len(losses) == 3
+        assert set(watch.having("meta", "cpu")) <= {"aten.copy_.default"}
+        computed = {call for call, found in watch.seen if found == {"cpu"}}
+        assert not [call for call in computed if "mm" in call or "relu" in call]
+
+
+def test_a_device_that_is_not_there_is_refused(capsys):
+    assert speedup.main(["--device", "tpu"]) == 2
+    assert "choose auto, cpu or cuda" in capsys.readouterr().err
 
 
 def test_files_that_cannot_be_read_are_measured_anew(tmp_path):

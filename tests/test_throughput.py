@@ -360,6 +360,7 @@ SPEED_NOTES = {
             "cores": 2,
             "work": {"multiply_adds": 10**9, "evaluation_multiply_adds": 10**8, "bytes": 10**8},
             "rates": {
+                "size": 1000,
                 "multiply_adds": 10**9,
                 "bytes": 10**9,
                 "seconds": {"numpy": [0.1, 0.1], "torch": [0.2, 0.2], "copy": [0.1, 0.1]},
@@ -393,6 +394,7 @@ def test_shares_are_of_the_better_rate_of_all_cores():
 )
 def test_a_sentence_says_what_bounds_the_rest(arithmetic, traffic, compiled, words):
     row = {"case": "c", "gflops": 8.0, "library": "numpy", "cores": 2, "compiled": compiled}
+    row["device"] = "cpu"
     assert words in limit_sentence(row | {"arithmetic": arithmetic, "traffic": traffic})
 
 
@@ -412,6 +414,18 @@ def test_the_speed_of_training_has_a_table_per_way_and_a_finding():
     assert any("20% of what numpy multiplies on 2 cores" in line for line in words)
     assert "times as fast as a notebook's loop on c" in findings[0].lines[0]
     assert speedup_section(rounds({"stacked": 1.0}).head(0), {}) == (None, [])
+
+
+def test_a_gpu_is_held_to_what_torch_multiplies_on_it():
+    case = SPEED_NOTES["cases"]["c"]
+    rates = case["rates"] | {"size": 4096, "seconds": {"torch": [0.01, 0.01], "copy": [0.1, 0.1]}}
+    gpu = {"cases": {"c": case | {"device": "cuda", "cores": 1, "rates": rates}}}
+    section, _ = speedup_section(rounds({"stacked": 1.0, "notebook": 4.0}), gpu)
+    words = words_of(section.blocks)
+    assert any("4% of what torch multiplies on the GPU" in line for line in words)
+    note = next(b.note for b in section.blocks if isinstance(b, Table) and "machine" in b.caption)
+    assert "4096 × 4096 matrices in float32 by torch on the GPU" in note
+    assert "core" not in note
 
 
 # The whole section
