@@ -13,7 +13,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TypeVar
 
 import torch
@@ -76,28 +75,29 @@ class Drawn:
 
 @dataclass(slots=True)
 class Room:
-    """Where the examples of steps with as many examples lie, and their graph once there is one."""
+    """Where the examples of steps with as many examples lie."""
 
     x: Tensor
     y: Tensor
     count: int
     context: Context
     drawn: Drawn
-    taken: int = 0  # steps before the capture
-    launch: Callable[[], None] | None = None
+    launch: Callable[[], None]  # of their gradient
+    taken: int = 0  # steps
 
 
 class CapturedSteps(Steps):
-    """The steps of a stack that is capturable."""
+    """The steps of a stack that is capturable: a graph of the gradient and one of the update."""
 
     def __init__(self, training: Training, batches: Minibatches) -> None:
         super().__init__(training, batches)
         self.draw = Uniform(training).draw
         self.t = torch.zeros(1, dtype=torch.int64, device=training.seed_of.device)
         self.rooms: dict[tuple[int, torch.Size], Room] = {}
+        self.launch = self._update
 
     def take(self, start: int, end: int, note: Note) -> None:
-        """Take the steps from `start`, counted from 0, up to `end`; the last one is no launch.
+        """Take the steps from `start`, counted from 0, up to `end`.
 
         Args:
             note: told when the gradient of the stack is that of the last step, without penalties.
@@ -105,14 +105,13 @@ class CapturedSteps(Steps):
         self.t.fill_(start)
         for t in range(start, end):
             room = self._filled(*self.batches.draw())
-            step = partial(self._step, room)
-            if t == end - 1:
-                step(note)
-                continue
-            if room.taken >= WARM and room.launch is None and self.training.way == "captured":
-                self._capture(room, step)
+            if room.taken == WARM and self.training.way == "captured":
+                self._capture(room)
             room.taken += 1
-            (room.launch or step)()
+            room.launch()
+            if t == end - 1:
+                note()
+            self.launch()
 
     def _filled(self, x: Tensor, y: Tensor, count: int) -> Room:
         """The room of so many examples, with these and new random numbers in it."""
@@ -120,8 +119,9 @@ class CapturedSteps(Steps):
         if key not in self.rooms:
             drawn = Drawn(self.draw)
             context = replace(self.context, uniform=drawn.next)
-            self.rooms[key] = Room(x, y, count, context, drawn)
-            return self.rooms[key]
+            room = Room(x, y, count, context, drawn, lambda: self._gradient(room))
+            self.rooms[key] = room
+            return room
         room = self.rooms[key]
         for held, new in ((room.x, x), (room.y, y)):
             if held is not new:
@@ -129,15 +129,20 @@ class CapturedSteps(Steps):
         room.drawn.renew()
         return room
 
-    def _step(self, room: Room, note: Note | None = None) -> None:
+    def _gradient(self, room: Room) -> None:
         self.context = room.context
         room.drawn.rewind()
-        self.one(self.t, room.x, room.y, room.count, note)
+        self.gradient(room.x, room.y, room.count)
+
+    def _update(self) -> None:
+        self.update(self.t)
         self.t.add_(1)
 
-    def _capture(self, room: Room, step: Callable[[], None]) -> None:
+    def _capture(self, room: Room) -> None:
         try:
-            room.launch, _ = capture(step, self.t.device)
+            room.launch, _ = capture(room.launch, self.t.device)
+            if self.launch == self._update:
+                self.launch, _ = capture(self._update, self.t.device)
         except torch.OutOfMemoryError:
             raise  # the stack is halved
         except RuntimeError as error:

@@ -31,23 +31,24 @@ class Steps:
             note: told when the gradient of the stack is that of the last step, without penalties.
         """
         for t in range(start, end):
-            self.one(t, *self.batches.draw(), note if t == end - 1 else None)
+            self.gradient(*self.batches.draw())
+            if t == end - 1:
+                note()
+            self.update(t)
 
-    def one(
-        self, t: int | Tensor, x: Tensor, y: Tensor, count: int, note: Note | None = None
-    ) -> None:
-        """Take step t on `count` examples x (M, N, ...), of which the last may repeat.
+    def gradient(self, x: Tensor, y: Tensor, count: int) -> None:
+        """The gradient on `count` examples x (M, N, ...), of which the last may repeat."""
+        add_up(self.training, x, y, count, self.context)
+
+    def update(self, t: int | Tensor) -> None:
+        """Take step t, counted from 0, along the gradient.
 
         Args:
-            t: a number, or (1,) on the device, where the step itself is not to depend on it.
+            t: a number, or (1,) on the device, where a graph replays the update.
         """
-        training = self.training
-        flat, gradient = training.values.flat, training.whole.gradient.flat
-        add_up(training, x, y, count, self.context)
-        if note is not None:
-            note()
+        flat, gradient = self.training.values.flat, self.training.whole.gradient.flat
         add_penalty(gradient, flat, *self.penalties)
-        training.optimizer.step(t, flat, gradient)
+        self.training.optimizer.step(t, flat, gradient)
 
 
 def _context(training: Training) -> Context:
