@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from ablations.foreign import Foreign
 from ablations.layers import Convolution, Flatten, Layer, Linear, Pool
@@ -73,10 +76,15 @@ def _multiply_adds(layer: Layer, shape: Shape) -> int:
 
 def network_table(network: Network, input_shape: Shape) -> list[dict[str, Any]]:
     """The layers of a network as `print(net)` lists them, with what each costs; for study.json."""
+
+    def module(layer: Layer) -> str:
+        with nullcontext() if isinstance(layer, Foreign) else torch.device("meta"):  # no memory
+            return repr(layer.module())
+
     return [
         {
             "layer": part.name,
-            "module": repr(part.layer.module()),
+            "module": module(part.layer),
             "shape": list(part.shape),
             "parameters": part.parameters,
             "multiply_adds": part.multiply_adds,

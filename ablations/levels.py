@@ -146,9 +146,10 @@ class Count:
     low: int
     about: str
     word: str | None = None
+    high: int | None = None
 
     def parse(self, factor: str, value: object) -> int | str:
-        """Check a number against the factor's lower bound."""
+        """Check a number against the factor's bounds."""
         if self.word is not None and value == self.word:
             return self.word
         word = f" or {self.word!r}" if self.word else ""
@@ -156,6 +157,8 @@ class Count:
             raise LevelError(f"{factor} needs a whole number{word}, got {value!r}")
         if value < self.low:
             raise LevelError(f"{factor} must be at least {self.low}{word}, got {value}")
+        if self.high is not None and value > self.high:
+            raise LevelError(f"{factor} must be at most {self.high:,}{word}, got {value:,}")
         return value
 
 
@@ -271,8 +274,8 @@ _biases = Setting("zero", choices=("zero", "drawn"))
 FACTORS: dict[str, Kind] = {
     "activation": Named("relu", ACTIVATIONS, "the function after every hidden layer"),
     "optimizer": Named("adam", OPTIMIZERS, "the update rule"),
-    "depth": Count(2, 0, "hidden layers, or convolution blocks; 0 is a linear model"),
-    "width": Count(32, 1, "units of a hidden layer, or channels of a convolution"),
+    "depth": Count(2, 0, "hidden layers, or convolution blocks; 0 is a linear model", high=1000),
+    "width": Count(32, 1, "units of a hidden layer, or channels of a convolution", high=1_000_000),
     "residual": Switch(False, "add a hidden layer's input to its output where the sizes agree"),
     "network": Named(
         "mlp",

@@ -146,6 +146,8 @@ BAD_LEVELS = {
         {"name": "dropout", "rate": 1},
         "regularisation 'dropout' setting 'rate' got 1.0; give a number from 0 up to 0.999",
     ),
+    "width too large": ("width", 1 << 62, "width must be at most 1,000,000, got 4,611,686,018,427"),
+    "depth too large": ("depth", 1001, "depth must be at most 1,000, got 1,001"),
     "width 0": ("width", 0, "width must be at least 1, got 0"),
     "negative depth": ("depth", -1, "depth must be at least 0, got -1"),
     "fraction": ("depth", 1.0, "depth needs a whole number, got 1.0"),

@@ -59,6 +59,12 @@ def test_multiplications_and_parameters_are_those_counted_by_hand():
     assert table.rows[-1] == ("all", "", "", "10,862", "59,400")
 
 
+def test_a_network_that_no_memory_holds_is_told_without_any():
+    """Its trials end out of memory; what they would have been is in study.json."""
+    wide = network_table(describe(canonical(cell_of(width=1_000_000, depth=3)), (2,), 3), (2,))
+    assert sum(layer["parameters"] for layer in wide) == 2 * 10**12 + 8 * 10**6 + 3
+
+
 def test_the_sum_is_the_parameters_of_the_baseline_in_trials_csv(tmp_path):
     run([small_study(tmp_path / "group")], Settings(tmp_path / "r", quiet=True, workers=0))
     [folder] = [path.parent for path in (tmp_path / "r").rglob("study.json")]
