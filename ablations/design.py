@@ -443,27 +443,25 @@ def cell_name(study: Study, cell: Cell) -> str:
     return ",".join(f"{f.name}={text(cell.value(f.name))}" for f in study.factors)
 
 
-def trial_name(
-    study: Study, cell: Cell, stage: Stage, seed: int, learning_rate: float | None
-) -> str:
-    """One readable name for a trial, the same in every file."""
+def trial_name(task: str, cell: str, stage: Stage, seed: int, learning_rate: float | None) -> str:
+    """One readable name for a trial of a named cell, the same in every file."""
     rate = f"learning_rate={learning_rate!r}/" if stage == "tuning" else ""
-    return f"{cell.task}/{cell_name(study, cell)}/{stage}/{rate}seed={seed}"
+    return f"{task}/{cell}/{stage}/{rate}seed={seed}"
 
 
 def trials_of(study: Study) -> Iterator[Trial]:
     """Every trial of a study, tuning before final, in the order of trials.csv."""
     for task in study.tasks:
         for cell in trained_cells(study, task):
-            rates = study.rates.of(cell)
+            rates, shown = study.rates.of(cell), cell_name(study, cell)
             if study.rates.tunes(cell):
                 for rate in rates:
                     for seed in tuning_seeds(study):
-                        name = trial_name(study, cell, "tuning", seed, rate)
+                        name = trial_name(task.name, shown, "tuning", seed, rate)
                         yield Trial(name, cell, "tuning", seed, rate)
             chosen = rates[0] if len(rates) == 1 else None
             for seed in range(study.seeds):
-                name = trial_name(study, cell, "final", seed, chosen)
+                name = trial_name(task.name, shown, "final", seed, chosen)
                 yield Trial(name, cell, "final", seed, chosen)
 
 

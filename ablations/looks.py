@@ -133,7 +133,7 @@ def _scores(study: Study, task: TaskSpec, rows: Rows, chance: float) -> FloatArr
     values = np.full((len(cells), study.seeds), np.nan)
     diverged = np.zeros(values.shape, bool)
     for row, cell in enumerate(cells):
-        prefix = trial_name(study, cell, "final", 0, None).removesuffix("0")
+        prefix = trial_name(task.name, cell_name(study, cell), "final", 0, None).removesuffix("0")
         for seed in range(study.seeds):
             found = rows.get(f"{prefix}{seed}", {"status": "missing"})
             diverged[row, seed] = found["status"] == "diverged"

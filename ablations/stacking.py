@@ -89,15 +89,16 @@ def final_stacks(study: Study, task: TaskSpec, cell: Cell, rate: float) -> Itera
 def _stack(
     study: Study, task: TaskSpec, cell: Cell, stage: Stage, pairs: Sequence[tuple[float, int]]
 ) -> Stack:
+    shown = cell_name(study, cell)
     members = tuple(
-        Member(trial_name(study, cell, stage, seed, rate), seed, rate) for rate, seed in pairs
+        Member(trial_name(task.name, shown, stage, seed, rate), seed, rate) for rate, seed in pairs
     )
     return Stack(
         study=study.name,
         study_seed=study.seed,
         task=task,
         cell=cell,
-        cell_name=cell_name(study, cell),
+        cell_name=shown,
         stage=stage,
         members=members,
         steps=study.steps,
