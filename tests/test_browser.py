@@ -504,6 +504,14 @@ def test_a_link_opens_a_sorted_and_searched_table_in_its_fold(visit, page):
     assert all("u" in " ".join(names) for names in names)
 
 
+@pytest.mark.parametrize("place", ["playground", "explore", "activation-spiral", "throughput"])
+def test_a_link_to_a_place_leads_there(place, visit, page):
+    """Playground and charts appear after the browser has looked for the place by itself."""
+    browser = visit(page, f"#{place}")
+    top = f"document.getElementById({place!r}).getBoundingClientRect().top"
+    until(browser, f"return Math.abs({top}) < 100")
+
+
 @pytest.mark.parametrize(
     "address",
     [

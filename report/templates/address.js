@@ -31,12 +31,12 @@ function linkButton(write) {
   return button;
 }
 
-/** Show what the address asks for, and scroll there. */
+/** Show what the address asks for, and scroll there: the page has grown since the browser did. */
 function visit() {
   const { view, values } = asked();
-  if (!VIEWS.has(view) || !location.hash.includes("?")) return;
-  VIEWS.get(view)(values);
-  const place = document.getElementById(view);
+  const place = view && document.getElementById(view);
+  if (!place) return;
+  if (VIEWS.has(view) && location.hash.includes("?")) VIEWS.get(view)(values);
   for (let around = place.closest("details"); around; around = around.parentElement.closest("details")) {
     around.open = true;
   }
