@@ -247,7 +247,8 @@ def jax_trains_on(device: str) -> bool:
     """Whether JAX would train on a device, as torch calls it: it takes a GPU where it knows one."""
     import jax  # noqa: PLC0415, an optional extra
 
-    return (jax.default_backend() == "cpu") == (device == "cpu")
+    backend: str = jax.default_backend()
+    return (backend == "cpu") == (device == "cpu")
 
 
 def with_jax(case: Case) -> tuple[Callable[[], list[float]], float]:

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from conftest import task_spec
 from test_studyfile import REMOVE, small_study
 from test_workers import Saboteur
 
@@ -26,6 +27,7 @@ from ablations.running import (
     chosen_rate,
     decided_stacks,
     find,
+    record_context,
     render_outdated,
     run,
     tally,
@@ -705,3 +707,23 @@ def test_epochs_are_as_many_steps_as_minibatches_need(go, tmp_path):
     go({"fixed.steps": REMOVE, "fixed.epochs": 2, "fixed.minibatch": 7})
     steps = {row["steps"] for row in read_rows(tmp_path / "results" / "tiny")}
     assert steps == {"8"}  # 24 examples are four minibatches of at most seven
+
+
+REAL = running.version
+CHANGES = {
+    "numba": ("ablations.running.version", lambda name: f"{REAL(name)}{'9' * (name == 'numba')}"),
+    "scipy": ("ablations.running.version", lambda name: f"{REAL(name)}{'9' * (name == 'scipy')}"),
+    "torch": ("torch.__version__", "9.0"),
+    "code": ("ablations.running.code_hash", lambda: "other"),
+    "vectors": ("torch.backends.cpu.get_cpu_capability", lambda: "OTHER"),
+    "matrices": ("ablations.running.matrix_routines", lambda: "Other"),
+    "data": ("ablations.running.checksum", lambda task: "other"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_can_change_a_record_s_numbers_is_in_its_key(name, monkeypatch):
+    before = record_context(task_spec(), "cpu")
+    monkeypatch.setattr(*CHANGES[name])
+    after = record_context(task_spec(), "cpu")
+    assert {key for key in before if before[key] != after[key]} == {name}
