@@ -10,10 +10,12 @@ the step is counted on the device, and random numbers are drawn before the launc
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,24 +31,43 @@ WARM = 3  # steps of each shape before their capture, as torch's notes on CUDA g
 
 
 def capturable(network: Network, device: torch.device) -> bool:
-    """Whether the steps of a stack can be a graph: a user's module may do whatever it likes."""
-    return device.type == "cuda" and network.foreign is None
+    """Whether the steps of a stack can be graphs: a user's module may do whatever it likes."""
+    return device.type == "cuda" and network.foreign is None and not CapturedSteps.refused
 
 
-def capture(step: Callable[[], T], device: torch.device) -> tuple[Callable[[], None], T]:
+def capture(
+    step: Callable[[], T], device: torch.device, pool: Any = None
+) -> tuple[Callable[[], None], T]:
     """What a function launches, as one launch, and its result, which every launch writes anew.
 
-    Nothing is computed meanwhile.
+    Nothing is computed meanwhile, and no garbage collected: the end of another graph would
+    invalidate this one.
+
+    Args:
+        pool: of memory, shared with graphs that are never launched at the same time.
 
     Raises:
         RuntimeError: the function waits for the device, or does what else no graph can hold.
     """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(device):
-        here = torch.cuda.current_stream()
-        with torch.cuda.stream(here), torch.cuda.graph(graph):  # a failure leads back to `here`
-            result = step()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with torch.cuda.device(device):
+            here, aside = torch.cuda.current_stream(), _stream(device)
+            back = torch.cuda.stream(here)  # from a failure, too
+            with back, torch.cuda.graph(graph, pool=pool, stream=aside):
+                result = step()
+    finally:
+        if collects:
+            gc.enable()
     return graph.replay, result
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream of all captures on a device; torch's own is that of the first device captured."""
+    return torch.cuda.Stream(device)
 
 
 class Drawn:
@@ -82,19 +103,25 @@ class Room:
     count: int
     context: Context
     drawn: Drawn
-    launch: Callable[[], None]  # of their gradient
+    launch: Callable[[], None] | None = None  # of their gradient, once it is captured
     taken: int = 0  # steps
 
 
 class CapturedSteps(Steps):
-    """The steps of a stack that is capturable: a graph of the gradient and one of the update."""
+    """The steps of a stack that is capturable: a graph of the gradient and one of the update.
+
+    Nothing here refers to itself, so that graphs and stack end at once when the steps do.
+    """
+
+    refused = False  # whether a capture has failed in this process: torch may not be itself since
 
     def __init__(self, training: Training, batches: Minibatches) -> None:
         super().__init__(training, batches)
         self.draw = Uniform(training).draw
         self.t = torch.zeros(1, dtype=torch.int64, device=training.seed_of.device)
         self.rooms: dict[tuple[int, torch.Size], Room] = {}
-        self.launch = self._update
+        self.launch: Callable[[], None] | None = None  # of the update
+        self.pool: Any = None  # one graph after the other is launched, so they share their memory
 
     def take(self, start: int, end: int, note: Note) -> None:
         """Take the steps from `start`, counted from 0, up to `end`.
@@ -108,10 +135,16 @@ class CapturedSteps(Steps):
             if room.taken == WARM and self.training.way == "captured":
                 self._capture(room)
             room.taken += 1
-            room.launch()
+            if room.launch is not None:
+                room.launch()
+            else:
+                self._gradient(room)
             if t == end - 1:
                 note()
-            self.launch()
+            if self.launch is not None:
+                self.launch()
+            else:
+                self._update()
 
     def _filled(self, x: Tensor, y: Tensor, count: int) -> Room:
         """The room of so many examples, with these and new random numbers in it."""
@@ -119,9 +152,8 @@ class CapturedSteps(Steps):
         if key not in self.rooms:
             drawn = Drawn(self.draw)
             context = replace(self.context, uniform=drawn.next)
-            room = Room(x, y, count, context, drawn, lambda: self._gradient(room))
-            self.rooms[key] = room
-            return room
+            self.rooms[key] = Room(x, y, count, context, drawn)
+            return self.rooms[key]
         room = self.rooms[key]
         for held, new in ((room.x, x), (room.y, y)):
             if held is not new:
@@ -139,14 +171,20 @@ class CapturedSteps(Steps):
         self.t.add_(1)
 
     def _capture(self, room: Room) -> None:
+        device = self.t.device
         try:
-            room.launch, _ = capture(room.launch, self.t.device)
-            if self.launch == self._update:
-                self.launch, _ = capture(self._update, self.t.device)
+            self.pool = self.pool or torch.cuda.graph_pool_handle()
+            room.launch, _ = capture(partial(self._gradient, room), device, self.pool)
+            if self.launch is None:
+                self.launch, _ = capture(self._update, device, self.pool)
         except torch.OutOfMemoryError:
             raise  # the stack is halved
         except RuntimeError as error:
+            CapturedSteps.refused = True
             self.training.way = "stacked"
+            self.launch = None
+            for each in self.rooms.values():
+                each.launch = None
             warnings.warn(
                 f"a stack is trained without CUDA graphs, which takes longer: {error}",
                 stacklevel=2,

@@ -52,7 +52,7 @@ def machine(device: str, threads: int) -> dict[str, Any]:
         "cores": _cores(),
         "threads": threads,
         "device": device,
-        "gpu": _gpu() if device != "cpu" else None,
+        "gpu": _gpu(device) if device != "cpu" else None,
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
 
@@ -89,7 +89,7 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _gpu() -> str | None:
+def _gpu(device: str) -> str | None:
     import torch  # noqa: PLC0415
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return torch.cuda.get_device_name(device) if torch.cuda.is_available() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -87,7 +88,9 @@ def _train(job: Job, members: Sequence[Member]) -> Outcome:
         if not is_out_of_memory(error):
             raise
     if job.device != "cpu":
-        torch.cuda.empty_cache()
+        gc.collect()  # what the failure held
+        with suppress(RuntimeError):  # after a capture that failed torch may refuse
+            torch.cuda.empty_cache()
     if len(members) == 1:
         return Outcome(rows=[failed_row(members[0], "out_of_memory", "does not fit in memory")])
     half = len(members) // 2

@@ -479,6 +479,9 @@ class PretendCuda:
         log = self.log
 
         class Stream:
+            def __init__(self, device=None):
+                pass
+
             def wait_stream(self, other):
                 log.append("wait")
 
@@ -487,7 +490,7 @@ class PretendCuda:
                 log.append("replay")
 
         @contextmanager
-        def within(thing):
+        def within(thing, **options):
             name = {"Stream": "aside", "Graph": "capture"}.get(type(thing).__name__)
             log.append(name)
             yield
