@@ -6,6 +6,7 @@ stacked trials, so that all ways can be held to the same final loss.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -243,12 +244,22 @@ def _stacked_batches(case: Case, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor,
                 return
 
 
-def jax_trains_on(device: str) -> bool:
-    """Whether JAX would train on a device, as torch calls it: it takes a GPU where it knows one."""
+def _jax_on(device: str) -> Any:
+    """JAX, set to train on a device and, on a GPU, to multiply as torch does there.
+
+    Raises:
+        RuntimeError: it knows no such device.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave the stacks some memory
     import jax  # noqa: PLC0415, an optional extra
 
-    backend: str = jax.default_backend()
-    return (backend == "cpu") == (device == "cpu")
+    config: Any = jax.config
+    kind, _, index = device.partition(":")
+    chosen = jax.devices("cpu" if kind == "cpu" else "gpu")[int(index or 0)]
+    config.update("jax_default_device", chosen)
+    if kind != "cpu":
+        config.update("jax_default_matmul_precision", "highest")  # float32, not TF32
+    return jax
 
 
 def with_jax(case: Case) -> tuple[Callable[[], list[float]], float]:
@@ -256,7 +267,7 @@ def with_jax(case: Case) -> tuple[Callable[[], list[float]], float]:
 
     Fully connected ReLU networks with SGD or Adam, which is what is compared.
     """
-    import jax  # noqa: PLC0415, an optional extra
+    jax = _jax_on(case.device)
     import jax.numpy as jnp  # noqa: PLC0415
 
     adam = case.cell.optimizer.name == "adam"

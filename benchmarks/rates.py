@@ -40,7 +40,7 @@ def sample_rates(device: str) -> dict[str, Any]:
 
 
 def _gpu_rates(device: str) -> dict[str, Any]:
-    """By torch alone; products are float32's, since torch leaves TF32 off."""
+    """By torch alone; products are float32's, as torch leaves TF32 to convolutions."""
     import torch  # noqa: PLC0415
 
     left, right = torch.rand(2, GPU_SIZE, GPU_SIZE, device=device)

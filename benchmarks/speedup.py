@@ -24,12 +24,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from tabulate import tabulate
 
 from ablations.design import DesignError, TaskSpec, baseline_cell
@@ -149,6 +151,7 @@ class Sample:
     trials: int
     losses: list[float]
     compile_seconds: float = 0.0
+    way: str = ""  # of the stacks, as in stacks.csv
 
 
 def stacked(pool: Processes, each: Contest, cores: int) -> Sample:
@@ -156,6 +159,7 @@ def stacked(pool: Processes, each: Contest, cores: int) -> Sample:
     members = each.stack.members
     shares = [members[k::cores] for k in range(cores)]
     losses: dict[str, float] = {}
+    way = ""
     start = time.perf_counter()
     for k, share in enumerate(shares):
         pool.submit(Job(f"{each.name} {k}", each.stack, share, each.device, LIMIT))
@@ -163,9 +167,18 @@ def stacked(pool: Processes, each: Contest, cores: int) -> Sample:
         for result in pool.results(1.0):
             if result.outcome is None:
                 raise RuntimeError(f"{each.name}: {result.message}")
-            losses |= {row["trial"]: row["train_loss"] for row in result.outcome.rows}
+            losses |= {row["trial"]: _loss(row) for row in result.outcome.rows}
+            way = result.outcome.way
     seconds = time.perf_counter() - start
-    return Sample(seconds, len(members), [losses[member.name] for member in members])
+    return Sample(seconds, len(members), [losses[member.name] for member in members], way=way)
+
+
+def _loss(row: dict[str, Any]) -> float:
+    """The final loss of a trial, which must have one."""
+    if row["status"] != "finished":
+        raise RuntimeError(f"{row['trial']}: {row['status']} {row.get('message') or ''}".rstrip())
+    loss: float = row["train_loss"]
+    return loss
 
 
 def timed(function: Callable[[], list[float]]) -> Sample:
@@ -189,7 +202,7 @@ def ways_of(each: Contest, pool: Processes, cores: int) -> dict[str, Callable[[]
         ways["joblib"] = lambda: timed(lambda: peers.with_joblib(on_cores, cores))
     if each.jax:  # vmap over batch norm would need its running statistics turned off
         ways["vmap"] = lambda: timed(lambda: peers.with_vmap(several))
-        if find_spec("jax") and peers.jax_trains_on(each.device):
+        if find_spec("jax"):
             ways["jax"] = jax_way(lay_out(each.stack, len(each.stack.members)))
     return ways
 
@@ -223,7 +236,8 @@ def measure(
             note = note_of(each, cores)
             stop = time.monotonic() + (end - time.monotonic()) / (len(chosen) - k)
             left_out: dict[str, str] = {}
-            stacked(pool, brief(each), cores)  # imports and first allocations
+            note["way"] = stacked(pool, brief(each), cores).way  # imports, first allocations
+            warm_up(ways_of(brief(each), pool, cores))
             ways = ways_of(each, pool, cores)
             new = list(_contest_rows(each, ways, rounds, stop, left_out))
             if left_out:
@@ -250,6 +264,14 @@ def stacks_at_once(device: str) -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return cores if device == "cpu" else 1
+
+
+def warm_up(ways: dict[str, Callable[[], Sample]]) -> None:
+    """Take each way once but JAX, which compiles apart; what fails will say so when it is timed."""
+    for name, way in ways.items():
+        if name not in {"stacked", "jax"}:
+            with suppress(Exception):
+                way()
 
 
 def brief(each: Contest) -> Contest:
@@ -314,6 +336,8 @@ def _contest_rows(
         names = list(ways)
         order.shuffle(names)
         for place, name in enumerate(names):
+            if each.device != "cpu":
+                torch.cuda.empty_cache()  # what the last way held of the GPU
             try:
                 sample = ways[name]()
             except Exception as error:  # whatever a peer raises, a killed worker's end included

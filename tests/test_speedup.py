@@ -147,8 +147,35 @@ def test_a_rate_has_a_sample_for_every_call_after_the_warm_up():
     assert len(calls) == 12
 
 
+def test_stacks_without_a_loss_end_the_comparison_with_the_reason():
+    assert speedup._loss({"trial": "a", "status": "finished", "train_loss": 0.5}) == 0.5
+    with pytest.raises(RuntimeError, match="a: out_of_memory does not fit"):
+        speedup._loss({"trial": "a", "status": "out_of_memory", "message": "does not fit"})
+    with pytest.raises(RuntimeError, match=r"a: diverged$"):
+        speedup._loss({"trial": "a", "status": "diverged"})
+
+
+def test_every_way_but_jax_is_warmed_and_one_that_fails_waits_for_its_time():
+    taken = []
+
+    def broken():
+        taken.append("joblib")
+        raise RuntimeError("no processes")
+
+    ways = {name: lambda name=name: taken.append(name) for name in ("stacked", "notebook", "jax")}
+    speedup.warm_up(ways | {"joblib": broken})
+    assert taken == ["notebook", "joblib"]
+
+
+def test_jax_says_where_it_cannot_train():
+    pytest.importorskip("jax", reason="JAX is an optional extra")
+    case = peers.lay_out(SHORT["full batch"].stack, 2, "cuda")
+    with pytest.raises(RuntimeError):
+        peers.with_jax(case)
+
+
 def test_a_case_that_is_measured_again_leaves_the_others_alone(tmp_path, monkeypatch):
-    measured = []
+    measured, warmed = [], []
 
     def rows_of(each, ways, rounds, stop, left_out):
         measured.append(each.name)
@@ -173,7 +200,9 @@ def test_a_case_that_is_measured_again_leaves_the_others_alone(tmp_path, monkeyp
     monkeypatch.setattr(speedup, "contests", lambda device: contests)
     monkeypatch.setattr(speedup, "_contest_rows", rows_of)
     monkeypatch.setattr(speedup, "Processes", NoPool)
-    monkeypatch.setattr(speedup, "stacked", lambda *_: None)
+    brief = speedup.Sample(0.1, 4, [0.5], way="compiled")
+    monkeypatch.setattr(speedup, "stacked", lambda *_: brief)
+    monkeypatch.setattr(speedup, "ways_of", lambda *_: {"notebook": lambda: warmed.append(1)})
     monkeypatch.setattr(standard, "profile_rows", profile)
     monkeypatch.setattr(speedup, "measured_rates", lambda device: {"multiply_adds": 1})
 
@@ -182,6 +211,8 @@ def test_a_case_that_is_measured_again_leaves_the_others_alone(tmp_path, monkeyp
     whole = speedup.measure(2, tmp_path, "standard profile")
 
     rows, notes = read_speedups(tmp_path)
+    assert len(warmed) == 3
+    assert notes["numbers"]["way"] == "compiled"
     assert measured == ["full batch", "numbers", "numbers"]
     assert [row["case"] for row in again] == ["numbers"] * 2
     assert [row["case"] for row in whole] == ["standard profile"]
@@ -199,7 +230,7 @@ def test_on_a_gpu_every_way_trains_there():
     assert [len(each.stack.members) for each in grids] == [512] * 3
     assert {each.device for each in speedup.contests("cuda")} == {"cuda"}
     assert {each.device for each in speedup.contests("cpu")} == {"cpu"}
-    assert list(speedup.ways_of(grids[1], None, 1)) == ["stacked", "notebook", "vmap"]
+    assert list(speedup.ways_of(grids[1], None, 1))[:3] == ["stacked", "notebook", "vmap"]
     assert speedup.stacks_at_once("cuda:1") == 1
     submitted = []
 
