@@ -1,7 +1,7 @@
 """The steps of a stack on a GPU, captured as CUDA graphs.
 
-A step of small networks is some sixty operations, each of which Python takes longer to call
-than the device to compute. A graph holds all of them and launches them by one call.
+A step is dozens of operations, and those of small networks are sooner computed than launched.
+A graph holds all of them and launches them by one call.
 
 Shapes and memory are fixed when a graph is captured, and so is every number that Python
 passes. So there is a graph for each number of examples, these lie where the first ones lay,

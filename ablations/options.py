@@ -145,9 +145,12 @@ def results_folder(options: argparse.Namespace, device: str) -> Path:
 
 
 def worker_count(options: argparse.Namespace, device: str) -> int:
-    """Processes that train: the cores of a CPU, one on an accelerator."""
-    if options.workers is not None:
-        return int(options.workers)
+    """Processes that train, as many as asked for."""
+    return usual_workers(device) if options.workers is None else int(options.workers)
+
+
+def usual_workers(device: str) -> int:
+    """As many as a CPU has cores, one on an accelerator."""
     if device != "cpu":
         return 1
     affinity = getattr(os, "sched_getaffinity", None)

@@ -36,7 +36,7 @@ from tabulate import tabulate
 
 from ablations.design import DesignError, TaskSpec, baseline_cell
 from ablations.levels import TASKS, Level, Scalar, Value
-from ablations.options import Parser, chosen_device, whole_number
+from ablations.options import Parser, chosen_device, results_folder, usual_workers, whole_number
 from ablations.provenance import machine
 from ablations.records import write_atomically, write_csv
 from ablations.stacking import Member, Stack
@@ -225,7 +225,7 @@ def measure(
 
     Rows of other contests stay as they are. Returns the rows measured now.
     """
-    cores = stacks_at_once(device)
+    cores = usual_workers(device)
     rows, notes = read_speedups(folder)
     measured: list[dict[str, Any]] = []
     chosen = [each for each in contests(device) if names in each.name]
@@ -257,13 +257,6 @@ def measure(
     finally:
         pool.close()
     return measured
-
-
-def stacks_at_once(device: str) -> int:
-    """The cores of a CPU; a GPU takes all trials of a contest as one stack."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return cores if device == "cpu" else 1
 
 
 def warm_up(ways: dict[str, Callable[[], Sample]]) -> None:
@@ -418,13 +411,14 @@ def main(arguments: Sequence[str]) -> int:
     top.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     top.add_argument("--rounds", type=whole_number, default=5)
     top.add_argument("--case", default="", help="only cases whose name holds this; others stay")
+    top.set_defaults(profile="standard")
     options = top.parse_args(arguments)
     try:
         device = chosen_device(options)
+        folder = results_folder(options, device)
     except DesignError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
-    folder = options.results or Path("results") / f"standard{'' if device == 'cpu' else '-cuda'}"
     measured = measure(max(options.rounds, 1), folder, options.case, device)
     whole = [row for row in measured if row["case"] == standard.NAME]
     rows = [row for row in measured if row["case"] != standard.NAME]

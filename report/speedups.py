@@ -141,6 +141,7 @@ def shares(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
         own = speedup[(speedup["case"] == case) & (speedup["way"] == STACKED)]
         try:
             work, rates, cores = note["work"], note["rates"], int(note["cores"])
+            size = int(rates["size"])
             medians = {name: float(np.median(s)) for name, s in rates["seconds"].items()}
             library = min(medians.keys() & {"numpy", "torch"}, key=medians.__getitem__)
             peak = cores * 2 * rates["multiply_adds"] / medians[library]
@@ -170,7 +171,7 @@ def shares(speedup: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
                 "evaluation": trials * evaluation / seconds / peak,
                 "compiled": work.get("compiled") is True,
                 "device": str(note.get("device", "cpu")),
-                "size": int(rates["size"]),
+                "size": size,
             }
         )
     return pd.DataFrame(found, columns=_SHARES)

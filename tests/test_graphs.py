@@ -19,6 +19,7 @@ from test_off_cpu import LEVELS
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ablations import graphs
 from ablations.graphs import WARM, CapturedSteps, capturable
 from ablations.network import describe
 from ablations.steps import Steps
@@ -223,6 +224,33 @@ def test_graphs_end_with_their_steps(tapes, monkeypatch):
         gc.enable()
     assert len(ends) == 1
     assert not alive
+
+
+def test_each_device_captures_on_a_stream_of_its_own(monkeypatch):
+    """On that of another device a graph would hold nothing."""
+    used = []
+
+    @contextmanager
+    def capturing(graph, *, pool, stream):
+        used.append(stream)
+        yield
+
+    for name, value in {
+        "CUDAGraph": lambda: SimpleNamespace(replay=None),
+        "graph": capturing,
+        "Stream": lambda device: [device],
+        "stream": lambda stream: nullcontext(),
+        "current_stream": lambda: None,
+        "device": lambda device: nullcontext(),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    first, second = torch.device("cuda", 0), torch.device("cuda", 1)
+    graphs._stream.cache_clear()
+    for device in (first, second, first):
+        graphs.capture(lambda: None, device)
+    graphs._stream.cache_clear()
+    assert used == [[first], [second], [first]]
+    assert used[0] is used[2]
 
 
 def test_only_own_networks_on_a_gpu_are_captured():

@@ -4,6 +4,7 @@ import math
 import random
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from test_off_cpu import Watch
 from ablations import workers
 from ablations.design import trials_of
 from ablations.levels import Level
+from ablations.options import usual_workers
 from ablations.running import Settings, find, run
 from ablations.stacking import stack_count
 from ablations.studyfile import find_studies, load_study
@@ -231,7 +233,6 @@ def test_on_a_gpu_every_way_trains_there():
     assert {each.device for each in speedup.contests("cuda")} == {"cuda"}
     assert {each.device for each in speedup.contests("cpu")} == {"cpu"}
     assert list(speedup.ways_of(grids[1], None, 1))[:3] == ["stacked", "notebook", "vmap"]
-    assert speedup.stacks_at_once("cuda:1") == 1
     submitted = []
 
     class Pool:
@@ -259,6 +260,22 @@ def test_the_loop_and_vmap_take_the_data_to_their_device(name, monkeypatch):
         assert set(watch.having("meta", "cpu")) <= {"aten.copy_.default"}
         computed = {call for call, found in watch.seen if found == {"cpu"}}
         assert not [call for call in computed if "mm" in call or "relu" in call]
+
+
+def test_a_gpu_has_one_stack_at_a_time_and_a_folder_of_its_own(monkeypatch, tmp_path):
+    assert usual_workers("cuda:1") == 1
+    measured = []
+
+    def measure(rounds, folder, names, device):
+        measured.append((folder, device))
+        return []
+
+    monkeypatch.setattr(speedup, "measure", measure)
+    monkeypatch.setattr(speedup, "chosen_device", lambda options: options.device)
+    for words in (["--device", "cuda"], [], ["--device", "cuda", "--results", str(tmp_path)]):
+        assert speedup.main(words) == 0
+    usual = [(Path("results/standard-cuda"), "cuda"), (Path("results/standard"), "cpu")]
+    assert measured == [*usual, (tmp_path, "cuda")]
 
 
 def test_a_device_that_is_not_there_is_refused(capsys):

@@ -398,6 +398,14 @@ def test_a_sentence_says_what_bounds_the_rest(arithmetic, traffic, compiled, wor
     assert words in limit_sentence(row | {"arithmetic": arithmetic, "traffic": traffic})
 
 
+def test_a_case_without_what_it_needs_has_no_shares():
+    case = SPEED_NOTES["cases"]["c"]
+    for name in case["rates"]:
+        rates = {key: value for key, value in case["rates"].items() if key != name}
+        notes = {"cases": {"c": case | {"rates": rates}}}
+        assert speedups.shares(rounds({"stacked": 1.0}), notes).empty, name
+
+
 def test_cases_of_older_files_are_not_compiled():
     assert not speedups.shares(rounds({"stacked": 1.0}), SPEED_NOTES)["compiled"].any()
     case = SPEED_NOTES["cases"]["c"]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +160,28 @@ def test_a_stack_that_does_not_fit_is_trained_in_parts_with_the_same_numbers(mon
 
     assert asked == [5, 2, 3, 1, 2]
     assert asdict(outcome) == asdict(train(stack))
+
+
+def test_memory_of_a_gpu_is_given_back_before_the_halves_are_tried(monkeypatch):
+    """What a failed stack held ends first; a GPU that refuses is no reason to give up."""
+    stack, done = small_stack(), []
+
+    def train_few(stack, members, *, device):
+        done.append(len(members))
+        if len(members) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train(stack, members)
+
+    def refuse():
+        done.append("empty")
+        raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED")
+
+    monkeypatch.setattr(workers, "train", train_few)
+    monkeypatch.setattr(workers.gc, "collect", lambda: done.append("collect"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", refuse)
+    outcome = train_within_memory(replace(job_of(stack), device="cuda"))
+    assert done == [3, "collect", "empty", 1, 2]
+    assert [row["status"] for row in outcome.rows] == ["finished"] * 3
 
 
 def test_a_trial_that_does_not_fit_alone_is_out_of_memory_and_the_others_finish(monkeypatch):
